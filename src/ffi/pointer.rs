@@ -1,0 +1,29 @@
+//! Pointers from C callers.
+//!
+//! A kernel answers EFAULT for an address that it cannot use. In user space three kinds are recognised before
+//! anything is done: null, the first page, and addresses beyond user space. Any other bad address faults, as in
+//! every C function.
+
+use crate::errno::{Errno, Result};
+
+/// Below this nothing is ever mapped (mmap_min_addr).
+const FIRST_PAGE: usize = 4096;
+
+/// User space ends here: 47 bits on x86-64, 48 on aarch64 (larger addresses are given out only on request).
+const END: usize = if cfg!(target_arch = "x86_64") {
+    1 << 47
+} else if cfg!(target_arch = "aarch64") {
+    1 << 48
+} else {
+    usize::MAX
+};
+
+/// EFAULT unless `count` elements at `pointer` can be the caller's.
+pub fn check<T>(pointer: *const T, count: usize) -> Result<()> {
+    let start = pointer as usize;
+    let end = count.checked_mul(size_of::<T>()).and_then(|length| start.checked_add(length));
+    match end {
+        Some(end) if start >= FIRST_PAGE && end <= END => Ok(()),
+        _ => Err(Errno::EFAULT),
+    }
+}

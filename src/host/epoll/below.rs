@@ -1,0 +1,335 @@
+//! Raw system calls: what the library does below its own interposers.
+//!
+//! A library that exports `close` and `dup` would enter itself through the C library's names. Every call here goes
+//! to the kernel by number instead. The functions are async-signal-safe and allocate nothing. They may change
+//! `errno`; the wall puts it back.
+
+use super::super::RawFd;
+use crate::errno::{Errno, Result};
+use core::sync::atomic::AtomicU32;
+
+/// −1 and `errno` become an error.
+pub(super) fn check(result: libc::c_long) -> Result<libc::c_long> {
+    if result == -1 { Err(Errno(errno())) } else { Ok(result) }
+}
+
+/// The calling thread's `errno`.
+pub fn errno() -> i32 {
+    // SAFETY: the location is the calling thread's own and always valid.
+    unsafe { *libc::__errno_location() }
+}
+
+/// Sets the calling thread's `errno`.
+pub fn set_errno(value: i32) {
+    // SAFETY: as in `errno`.
+    unsafe { *libc::__errno_location() = value }
+}
+
+/// Closes a descriptor of the library's own.
+pub fn close(fd: RawFd) {
+    // SAFETY: no pointers; the callers pass helpers that they made or proved to be theirs.
+    unsafe { libc::syscall(libc::SYS_close, fd) };
+}
+
+/// Is the number an open descriptor?
+pub fn is_open(fd: RawFd) -> bool {
+    // SAFETY: no pointers.
+    unsafe { libc::syscall(libc::SYS_fcntl, fd, libc::F_GETFD) != -1 }
+}
+
+/// The soft limit of descriptor numbers.
+pub fn descriptor_limit() -> u64 {
+    let mut limit = [0u64; 2];
+    let none: *const u64 = core::ptr::null();
+    // SAFETY: `limit` has the layout of rlimit64 and outlives the call.
+    let got = unsafe { libc::syscall(libc::SYS_prlimit64, 0, libc::RLIMIT_NOFILE, none, limit.as_mut_ptr()) };
+    if got == 0 { limit[0] } else { 1024 }
+}
+
+/// An unconnected datagram socket, close-on-exec.
+pub(super) fn datagram_socket() -> Result<RawFd> {
+    // SAFETY: no pointers.
+    check(unsafe { libc::syscall(libc::SYS_socket, libc::AF_UNIX, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0) })
+        .map(|fd| fd as RawFd)
+}
+
+/// A close-on-exec epoll set for one sleeper, at a helper's number.
+pub fn sleepers_set() -> Result<RawFd> {
+    // SAFETY: no pointers.
+    let fd = check(unsafe { libc::syscall(libc::SYS_epoll_create1, libc::EPOLL_CLOEXEC) })? as RawFd;
+    Ok(move_up(fd))
+}
+
+/// Moves a new helper out of the program's way: to the first free number from min(1024, soft limit − 16). (A very
+/// high number would double the price of every fork.) It stays where it is if nothing is free there.
+pub fn move_up(fd: RawFd) -> RawFd {
+    let floor = descriptor_limit().saturating_sub(16).min(1024);
+    // SAFETY: no pointers.
+    match check(unsafe { libc::syscall(libc::SYS_fcntl, fd, libc::F_DUPFD_CLOEXEC, floor) }) {
+        Ok(high) => {
+            close(fd);
+            high as RawFd
+        }
+        Err(_) => fd,
+    }
+}
+
+/// Which file a descriptor names. Sockets have inodes of their own.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Identity {
+    /// Device of the file system.
+    pub device: u64,
+    /// Inode number.
+    pub inode: u64,
+}
+
+/// The identity of an open file; EBADF.
+pub fn identity(fd: RawFd) -> Result<Identity> {
+    let stat = stat(fd)?;
+    let device = u64::from(stat.stx_dev_major) << 32 | u64::from(stat.stx_dev_minor);
+    Ok(Identity { device, inode: stat.stx_ino })
+}
+
+/// A regular file or a directory?
+pub fn is_plain_file(fd: RawFd) -> bool {
+    let kind = stat(fd).map_or(0, |stat| u32::from(stat.stx_mode) & libc::S_IFMT);
+    kind == libc::S_IFREG || kind == libc::S_IFDIR
+}
+
+fn stat(fd: RawFd) -> Result<libc::statx> {
+    // SAFETY: all-zero is a valid statx.
+    let mut stat: libc::statx = unsafe { core::mem::zeroed() };
+    let (flags, want) = (libc::AT_EMPTY_PATH, libc::STATX_INO | libc::STATX_TYPE);
+    // SAFETY: the path is a C string, `stat` outlives the call.
+    check(unsafe { libc::syscall(libc::SYS_statx, fd, c"".as_ptr(), flags, want, &raw mut stat) })?;
+    Ok(stat)
+}
+
+/// The poll bits of `want` that are up now, and hang-up and error. EBADF if the number is not open.
+pub fn sample(fd: RawFd, want: u32) -> Result<u32> {
+    let mut entry = libc::pollfd { fd, events: want as i16, revents: 0 };
+    let zero = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    let none: *const u64 = core::ptr::null();
+    // SAFETY: `entry` and `zero` outlive the call.
+    check(unsafe { libc::syscall(libc::SYS_ppoll, &raw mut entry, 1, &raw const zero, none, 8) })?;
+    let up = entry.revents as u16 as u32;
+    if up & libc::POLLNVAL as u32 != 0 { Err(Errno::EBADF) } else { Ok(up) }
+}
+
+/// The monotonic clock in nanoseconds (R7.11, Q16: not the wall clock).
+pub fn now() -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `time` outlives the call; the C library reads the clock without a lock.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) };
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}
+
+/// The wall clock: seconds and nanoseconds.
+pub fn wall_clock() -> (i64, i64) {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: as in `now`.
+    unsafe { libc::clock_gettime(libc::CLOCK_REALTIME, &raw mut time) };
+    (time.tv_sec as i64, time.tv_nsec as i64)
+}
+
+/// The process. Not the C library's: a child of vfork must see its own.
+pub fn process() -> i32 {
+    // SAFETY: no pointers.
+    unsafe { libc::syscall(libc::SYS_getpid) as i32 }
+}
+
+/// The calling thread.
+pub fn thread() -> i32 {
+    // SAFETY: no pointers.
+    unsafe { libc::syscall(libc::SYS_gettid) as i32 }
+}
+
+/// Effective user and group.
+pub fn credentials() -> (u32, u32) {
+    // SAFETY: no pointers.
+    unsafe { (libc::syscall(libc::SYS_geteuid) as u32, libc::syscall(libc::SYS_getegid) as u32) }
+}
+
+/// Sleeps while `word` is `value`, for `ns` at most. Not for waits that a signal must end.
+pub fn futex_wait(word: &AtomicU32, value: u32, ns: Option<u64>) {
+    let time = ns.map(|ns| libc::timespec {
+        tv_sec: (ns / 1_000_000_000) as libc::time_t,
+        tv_nsec: (ns % 1_000_000_000) as libc::c_long,
+    });
+    let time = time.as_ref().map_or(core::ptr::null(), core::ptr::from_ref);
+    let operation = libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG;
+    // SAFETY: the word and the time outlive the call.
+    unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), operation, value, time) };
+}
+
+/// Wakes `count` sleepers of `word`.
+pub fn futex_wake(word: &AtomicU32, count: i32) {
+    let operation = libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG;
+    // SAFETY: the word is only an address here.
+    unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), operation, count) };
+}
+
+/// All signals are blocked in the calling thread while this lives; dropping it restores the program's mask.
+///
+/// It is the key to every lock of the library: with signals blocked no handler runs while its own thread holds a
+/// lock, and none can leave by `siglongjmp` with the lock held.
+pub struct Masked {
+    program: u64,
+}
+
+impl Masked {
+    /// Blocks all signals, also those that the C library keeps to itself.
+    pub fn new() -> Masked {
+        let (all, mut program) = (!0u64, 0u64);
+        // SAFETY: both words outlive the call, their size is the kernel's sigset size.
+        unsafe {
+            libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, &raw const all, &raw mut program, 8)
+        };
+        Masked { program }
+    }
+
+    /// The program's own mask and its size, for a wait.
+    pub(super) fn program(&self) -> (*const u64, usize) {
+        (&raw const self.program, 8)
+    }
+}
+
+impl Default for Masked {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for Masked {
+    fn drop(&mut self) {
+        let none: *mut u64 = core::ptr::null_mut();
+        // SAFETY: the word outlives the call.
+        unsafe {
+            libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, &raw const self.program, none, 8);
+        }
+    }
+}
+
+/// Where a thread is that went to sleep in [`super::Wakes`] and has not reported back.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Whereabouts {
+    /// It blocks every signal: on its way into the wait or out of it.
+    HandlersBlocked,
+    /// It sleeps in the wait.
+    InWait,
+    /// It runs: on its way out of the wait inside the kernel, or in code of the program's.
+    Running,
+    /// It is in another system call, or there is no such thread, or the host does not tell.
+    Elsewhere,
+}
+
+/// Looks where a thread of this process is.
+#[inline(never)] // its buffer must not grow the stack of those who call it on a rare path only
+pub fn whereabouts(thread: i32) -> Whereabouts {
+    const ALL: u64 = !(1 << (libc::SIGKILL - 1) | 1 << (libc::SIGSTOP - 1));
+    let mut text = [0u8; 2048];
+    match blocked_signals(read_of_thread(thread, b"/status\0", &mut text)) {
+        Some(ALL) => return Whereabouts::HandlersBlocked,
+        Some(_) => {}
+        None => return Whereabouts::Elsewhere,
+    }
+    // "running", or the number of the system call and its arguments, or -1 in other kernel code.
+    let call = read_of_thread(thread, b"/syscall\0", &mut text);
+    let first = call.split(|&b| b == b' ' || b == b'\n').next().unwrap_or_default();
+    match core::str::from_utf8(first).map(str::parse::<libc::c_long>) {
+        Ok(Ok(libc::SYS_epoll_pwait2 | libc::SYS_epoll_pwait)) => Whereabouts::InWait,
+        Ok(Ok(_)) => Whereabouts::Elsewhere,
+        _ => Whereabouts::Running,
+    }
+}
+
+fn blocked_signals(status: &[u8]) -> Option<u64> {
+    let label = b"\nSigBlk:\t";
+    let at = status.windows(label.len()).position(|w| w == label)? + label.len();
+    u64::from_str_radix(core::str::from_utf8(status.get(at..at + 16)?).ok()?, 16).ok()
+}
+
+/// Reads a file of /proc/self/task/THREAD; empty if there is none.
+fn read_of_thread<'t>(thread: i32, file: &[u8], text: &'t mut [u8; 2048]) -> &'t [u8] {
+    let mut path = [0u8; 48];
+    if !concatenate([b"/proc/self/task/", decimal(thread, &mut [0; 12]), file], &mut path) {
+        return &[];
+    }
+    let flags = libc::O_RDONLY | libc::O_CLOEXEC;
+    // SAFETY: the path is a C string.
+    let fd = unsafe { libc::syscall(libc::SYS_openat, libc::AT_FDCWD, path.as_ptr(), flags, 0) };
+    if fd < 0 {
+        return &[];
+    }
+    // SAFETY: `text` outlives the call and has that room.
+    let got = unsafe { libc::syscall(libc::SYS_read, fd, text.as_mut_ptr(), text.len()) };
+    close(fd as RawFd);
+    text.get(..usize::try_from(got).unwrap_or(0)).unwrap_or_default()
+}
+
+/// Writes the parts one after the other; false if there is no room.
+fn concatenate(parts: [&[u8]; 3], room: &mut [u8]) -> bool {
+    let mut at = 0;
+    for part in parts {
+        let Some(place) = room.get_mut(at..at + part.len()) else { return false };
+        place.copy_from_slice(part);
+        at += part.len();
+    }
+    true
+}
+
+fn decimal(number: i32, room: &mut [u8; 12]) -> &[u8] {
+    let (mut rest, mut at) = (number.unsigned_abs(), room.len());
+    for (index, digit) in room.iter_mut().enumerate().rev() {
+        *digit = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        at = index;
+        if rest == 0 {
+            break;
+        }
+    }
+    room.get(at..).unwrap_or_default()
+}
+
+/// Zeroed memory of the process; `shared` survives a fork as one memory. Only the address range is taken: pages
+/// come when they are touched. Null if there is no room.
+pub fn map(length: usize, shared: bool) -> *mut u8 {
+    let sharing = if shared { libc::MAP_SHARED } else { libc::MAP_PRIVATE };
+    let flags = sharing | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+    // SAFETY: a new mapping at an address of the kernel's choice touches nothing that exists.
+    let base = unsafe {
+        libc::mmap(core::ptr::null_mut(), length, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0)
+    };
+    if base == libc::MAP_FAILED { core::ptr::null_mut() } else { base.cast() }
+}
+
+/// Gives a mapping back.
+///
+/// # Safety
+/// `base` and `length` are those of a mapping from [`map`] that nothing refers to.
+pub unsafe fn unmap(base: *mut u8, length: usize) {
+    // SAFETY: the caller's promise.
+    unsafe { libc::munmap(base.cast(), length) };
+}
+
+/// Makes the kernel hand zeroes to every forked child in place of this mapping. False where it cannot.
+pub fn wipe_on_fork(base: *mut u8, length: usize) -> bool {
+    // SAFETY: advice on a mapping of ours; the contents change in children only.
+    unsafe { libc::madvise(base.cast(), length, libc::MADV_WIPEONFORK) == 0 }
+}
+
+/// A whole number from the environment.
+pub fn environment_number(name: &core::ffi::CStr) -> Option<u32> {
+    environment(name)?.to_str().ok()?.trim().parse().ok()
+}
+
+/// A value from the environment.
+pub fn environment(name: &core::ffi::CStr) -> Option<&'static core::ffi::CStr> {
+    // SAFETY: the name is a C string. The value may be changed by a later setenv; it is read at once by callers.
+    let value = unsafe { libc::getenv(name.as_ptr()) };
+    if value.is_null() {
+        return None;
+    }
+    // SAFETY: getenv gives a C string.
+    Some(unsafe { core::ffi::CStr::from_ptr(value) })
+}

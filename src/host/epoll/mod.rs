@@ -1,0 +1,141 @@
+//! Linux: a ready set is an epoll set, and its number is what the guest program holds.
+//!
+//! * One-shot armings are `EPOLLONESHOT`; every arming carries its own cookie, so a wake that a sleeper brings home
+//!   late, after the descriptor was armed anew, is recognised and dropped.
+//! * The bell is one process-wide descriptor that is always ready: an unconnected datagram socket, which is always
+//!   writable. It is rung and lowered in each set by `EPOLL_CTL_MOD`; nothing is ever written to it or read from it,
+//!   and on a number that the program reuses the call fails instead of changing something. (An eventfd would do as
+//!   well, but all eventfds share one inode: a socket can be told from any other file by `fstat`.)
+//! * `EPOLL_CTL_MOD` neither unlinks an item that is ready nor signals an outer set for one that still is. Hence a
+//!   turn after each `hush`.
+
+// The room of the host's system calls.
+#![allow(unsafe_code)]
+
+mod bell;
+pub mod below;
+mod wait;
+
+pub use bell::Bell;
+pub use below::Masked;
+pub use wait::Wakes;
+
+use super::{AfterFork, Class, Cookie, RawFd, ReadySet, Ring, Until};
+use crate::errno::{Errno, Result};
+use below::check;
+
+/// The poll bits that epoll takes: all but POLLNVAL, and none of epoll's own flags.
+const ASKABLE: u32 = 0x25DF;
+
+/// An epoll set, by number.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct EpollSet(RawFd);
+
+fn pack(cookie: Cookie) -> u64 {
+    u64::from(cookie.slot) | u64::from(cookie.arming) << 32
+}
+
+fn unpack(data: u64) -> Cookie {
+    Cookie { slot: data as u32, arming: (data >> 32) as u32 }
+}
+
+impl EpollSet {
+    fn control(self, op: i32, fd: RawFd, events: u32, data: u64) -> Result<()> {
+        let mut event = libc::epoll_event { events, u64: data };
+        // SAFETY: `event` lives across the call; the kernel only reads it.
+        check(unsafe { libc::syscall(libc::SYS_epoll_ctl, self.0, op, fd, &raw mut event) }).map(drop)
+    }
+
+    /// `ADD`, or `MOD` where the item is there already (a registration that the kernel kept).
+    fn put(self, fd: RawFd, events: u32, data: u64) -> Result<()> {
+        match self.control(libc::EPOLL_CTL_ADD, fd, events, data) {
+            Err(Errno::EEXIST) => self.control(libc::EPOLL_CTL_MOD, fd, events, data),
+            other => other,
+        }
+    }
+
+    fn bell_events(how: Ring) -> u32 {
+        match how {
+            Ring::Once => (libc::EPOLLOUT | libc::EPOLLONESHOT) as u32,
+            Ring::Loud => libc::EPOLLOUT as u32,
+        }
+    }
+}
+
+impl ReadySet for EpollSet {
+    type Batch = (); // control calls take effect at once
+    type Bell = Bell;
+    const AFTER_FORK: AfterFork = AfterFork::Shared;
+
+    fn create() -> Result<Self> {
+        // SAFETY: no pointers. Not close-on-exec: R3.1.
+        check(unsafe { libc::syscall(libc::SYS_epoll_create1, 0) }).map(|fd| EpollSet(fd as RawFd))
+    }
+
+    fn at(fd: RawFd) -> Self {
+        EpollSet(fd)
+    }
+
+    fn fd(self) -> RawFd {
+        self.0
+    }
+
+    fn arm(self, _: &(), fd: RawFd, cookie: Cookie, want: u32, held: bool) -> Result<Class> {
+        let events = want & ASKABLE | libc::EPOLLONESHOT as u32;
+        let armed = if held {
+            match self.control(libc::EPOLL_CTL_MOD, fd, events, pack(cookie)) {
+                // The number was closed unseen and the kernel dropped the item: a new one.
+                Err(Errno::ENOENT) => self.put(fd, events, pack(cookie)),
+                other => other,
+            }
+        } else {
+            self.put(fd, events, pack(cookie))
+        };
+        match armed {
+            Ok(()) => Ok(Class::Pollable),
+            Err(Errno::EPERM) => Ok(Class::AlwaysReady), // epoll_ctl(2): "does not support epoll"
+            Err(Errno::ENOSPC) => Err(Errno::EAGAIN),    // max_user_watches
+            Err(other) => Err(other),
+        }
+    }
+
+    fn disarm(self, _: &(), fd: RawFd) {
+        // EBADF and ENOENT say that there is nothing left to drop.
+        let _ = self.control(libc::EPOLL_CTL_DEL, fd, 0, 0);
+    }
+
+    fn hang_bell(self, bell: &Bell) -> Result<()> {
+        match self.control(libc::EPOLL_CTL_ADD, bell.fd(), libc::EPOLLONESHOT as u32, pack(Cookie::BELL)) {
+            Err(Errno::EEXIST) => Ok(()),
+            Err(Errno::ENOSPC) => Err(Errno::EAGAIN),
+            other => other,
+        }
+    }
+
+    fn ring(self, bell: &Bell, how: Ring) -> Result<()> {
+        self.control(libc::EPOLL_CTL_MOD, bell.fd(), Self::bell_events(how), pack(Cookie::BELL))
+    }
+
+    fn hush(self, bell: &Bell) -> Result<()> {
+        self.control(libc::EPOLL_CTL_MOD, bell.fd(), libc::EPOLLONESHOT as u32, pack(Cookie::BELL))
+    }
+
+    fn turn(self, _: &(), wakes: &mut Wakes, most: usize, until: Until, mask: &Masked) -> Result<()> {
+        wakes.fill(self.0, most, until, mask)
+    }
+
+    fn watch_edges(self, inner: Self) -> Result<()> {
+        let data = pack(Cookie { slot: u32::MAX, arming: 0 });
+        self.put(inner.0, (libc::EPOLLIN | libc::EPOLLET) as u32, data)
+    }
+
+    fn is_ours(self, bell: &Bell) -> bool {
+        let added =
+            self.control(libc::EPOLL_CTL_ADD, bell.fd(), libc::EPOLLONESHOT as u32, pack(Cookie::BELL));
+        if added.is_ok() {
+            // It did not hang there: somebody else's set (or ours with an older bell); leave it as it was.
+            self.disarm(&(), bell.fd());
+        }
+        added == Err(Errno::EEXIST)
+    }
+}

@@ -1,0 +1,118 @@
+//! The one place where a thread sleeps on an epoll set.
+
+use super::super::{RawFd, Until, Wake};
+use super::below::{self, Masked, check};
+use super::unpack;
+use crate::errno::{Errno, Result};
+use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+/// Room for the wakes of one turn. On the stack: no allocation per event.
+pub struct Wakes {
+    events: [libc::epoll_event; Wakes::ROOM],
+    filled: usize,
+}
+
+/// Set once `epoll_pwait2` (Linux 5.11) was refused: by an older kernel (ENOSYS) or by a seccomp filter (EPERM).
+static NO_PWAIT2: AtomicBool = AtomicBool::new(false);
+
+/// The time-out of `epoll_pwait2` has 64-bit members on every architecture.
+#[repr(C)]
+struct Timespec64 {
+    seconds: i64,
+    nanoseconds: i64,
+}
+
+impl Wakes {
+    /// How many wakes one turn brings at most.
+    pub const ROOM: usize = 32;
+
+    /// An empty batch.
+    pub fn new() -> Self {
+        Wakes { events: [libc::epoll_event { events: 0, u64: 0 }; Wakes::ROOM], filled: 0 }
+    }
+
+    /// What the last turn brought.
+    pub fn iter(&self) -> impl Iterator<Item = Wake> + '_ {
+        self.events.iter().take(self.filled).map(|e| Wake { cookie: unpack(e.u64), exact: Some(e.events) })
+    }
+
+    /// How many that was.
+    pub fn len(&self) -> usize {
+        self.filled
+    }
+
+    /// Whether it was none.
+    pub fn is_empty(&self) -> bool {
+        self.filled == 0
+    }
+
+    /// Waits on the set `fd` for at most `most` wakes. While it waits the program's own signal mask is in force, so
+    /// a handler runs only when the call ends with EINTR and took nothing: `epoll_pwait` "atomically" swaps masks,
+    /// and the kernel delivers nothing on the way out of a call that returns events.
+    pub(super) fn fill(&mut self, fd: RawFd, most: usize, until: Until, mask: &Masked) -> Result<()> {
+        self.filled = 0;
+        let most = most.clamp(1, Wakes::ROOM) as i32;
+        loop {
+            let left = match until {
+                Until::Now => Some(0),
+                Until::Forever => None,
+                Until::At(deadline) => Some(deadline.saturating_sub(below::now())),
+            };
+            let got = match until {
+                Until::Now => self.wait_ms(fd, most, 0, None),
+                _ if NO_PWAIT2.load(Relaxed) => self.wait_ms(fd, most, ms_up(left), Some(mask)),
+                _ => match self.wait_ns(fd, most, left, mask) {
+                    Err(Errno::ENOSYS | Errno::EPERM) => {
+                        NO_PWAIT2.store(true, Relaxed);
+                        continue;
+                    }
+                    other => other,
+                },
+            }?;
+            self.filled = got;
+            // A wait may be shorter than asked (the fall-back cuts a huge time-out): go on until the deadline.
+            let early = match until {
+                Until::Now => false,
+                Until::Forever => true,
+                Until::At(deadline) => below::now() < deadline,
+            };
+            if got > 0 || !early {
+                return Ok(());
+            }
+        }
+    }
+
+    fn wait_ns(&mut self, fd: RawFd, most: i32, left: Option<u64>, mask: &Masked) -> Result<usize> {
+        let time = left.map(|ns| Timespec64 {
+            seconds: (ns / 1_000_000_000) as i64,
+            nanoseconds: (ns % 1_000_000_000) as i64,
+        });
+        let time = time.as_ref().map_or(core::ptr::null(), core::ptr::from_ref);
+        let (signals, size) = mask.program();
+        // SAFETY: `events` has room for `most` entries, `time` and `signals` outlive the call.
+        check(unsafe {
+            libc::syscall(libc::SYS_epoll_pwait2, fd, self.events.as_mut_ptr(), most, time, signals, size)
+        })
+        .map(|n| n as usize)
+    }
+
+    fn wait_ms(&mut self, fd: RawFd, most: i32, ms: i32, mask: Option<&Masked>) -> Result<usize> {
+        let (signals, size) = mask.map_or((core::ptr::null(), 8), Masked::program);
+        // SAFETY: `events` has room for `most` entries, `signals` is null or outlives the call.
+        check(unsafe {
+            libc::syscall(libc::SYS_epoll_pwait, fd, self.events.as_mut_ptr(), most, ms, signals, size)
+        })
+        .map(|n| n as usize)
+    }
+}
+
+impl Default for Wakes {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Milliseconds, rounded up: R7.11 "waits at least that long".
+fn ms_up(left: Option<u64>) -> i32 {
+    left.map_or(-1, |ns| i32::try_from(ns.div_ceil(1_000_000)).unwrap_or(i32::MAX))
+}

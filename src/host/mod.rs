@@ -1,0 +1,130 @@
+//! What the library asks of the system it runs on.
+//!
+//! A host has a *ready set*: a descriptor of its own that becomes readable when something happened. The traits are
+//! cut for two hosts, epoll and kqueue, so four things that epoll alone would suggest are absent:
+//!
+//! * a wake is a *hint* about an arming; its bits may be exact (epoll) or missing (kqueue, then the source samples);
+//! * changes go into a `Batch` that the host may apply later, in its next `turn`;
+//! * the bell that makes a set readable for events of user space is the host's (epoll: a registration of one
+//!   always-ready descriptor, kqueue: `EVFILT_USER`), never a descriptor that somebody reads;
+//! * what a forked child has of a set is named by [`AfterFork`].
+//!
+//! An alarm (one deadline a set) joins with the timer source, its first user.
+
+use crate::errno::Result;
+
+pub mod next;
+
+#[cfg(target_os = "linux")]
+mod epoll;
+#[cfg(target_os = "linux")]
+pub use epoll::{Bell, EpollSet as Set, Masked, Wakes, below};
+#[cfg(not(target_os = "linux"))]
+compile_error!("evshim has one host so far, Linux's epoll; BSD and macOS (kqueue) are to come");
+
+/// A descriptor number.
+pub type RawFd = i32;
+
+/// Names one arming of one registration. `slot` and `arming` live in our table; a host that has less room may
+/// shorten `arming`, because a cookie is a hint that is checked against the table.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Cookie {
+    /// Index of the slot in the arena; 0 is the bell's.
+    pub slot: u32,
+    /// Which arming of that slot.
+    pub arming: u32,
+}
+
+impl Cookie {
+    /// The bell's own cookie.
+    pub const BELL: Cookie = Cookie { slot: 0, arming: 0 };
+}
+
+/// Something happened to an armed descriptor.
+#[derive(Clone, Copy, Debug)]
+pub struct Wake {
+    /// Which arming.
+    pub cookie: Cookie,
+    /// The poll bits that are up, where the host tells.
+    pub exact: Option<u32>,
+}
+
+/// How long a turn may wait.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Until {
+    /// Not at all.
+    Now,
+    /// Until this monotonic time in nanoseconds.
+    At(u64),
+    /// For ever.
+    Forever,
+}
+
+/// How the bell of a set is rung.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Ring {
+    /// One turn eats it and wakes one sleeper.
+    Once,
+    /// Stays up until hushed and wakes every sleeper.
+    Loud,
+}
+
+/// Whether a descriptor can be armed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Class {
+    /// Armed in the kernel.
+    Pollable,
+    /// The kernel has nothing to wait for: regular files and directories, always ready (R4.8).
+    AlwaysReady,
+}
+
+/// What a forked child finds at the number of a set.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum AfterFork {
+    /// The parent's set: the child must not touch it.
+    Shared,
+    /// Nothing.
+    Gone,
+}
+
+/// A set of armed descriptors behind one pollable descriptor.
+pub trait ReadySet: Copy {
+    /// Changes that the kernel does not know yet.
+    type Batch: Default;
+    /// What makes the set readable without a descriptor of the program's.
+    type Bell;
+    /// What a child has of it.
+    const AFTER_FORK: AfterFork;
+
+    /// A new set at the lowest free number, open across exec.
+    fn create() -> Result<Self>;
+    /// The set behind a number that is known to be one.
+    fn at(fd: RawFd) -> Self;
+    /// The number.
+    fn fd(self) -> RawFd;
+    /// Arms `fd` for the poll bits `want` (hang-up and error always), one-shot. `held`: a registration exists as
+    /// far as we know. Errors: the host's, with "too many watches" as EAGAIN.
+    fn arm(self, batch: &Self::Batch, fd: RawFd, cookie: Cookie, want: u32, held: bool) -> Result<Class>;
+    /// Drops the registration of `fd`.
+    fn disarm(self, batch: &Self::Batch, fd: RawFd);
+    /// Makes the bell part of the set, silent. Succeeds if it is already.
+    fn hang_bell(self, bell: &Self::Bell) -> Result<()>;
+    /// Rings. Async-signal-safe.
+    fn ring(self, bell: &Self::Bell, how: Ring) -> Result<()>;
+    /// Lowers the bell; a turn must follow before the set counts as quiet.
+    fn hush(self, bell: &Self::Bell) -> Result<()>;
+    /// Applies the batch and waits. May repeat or invent wakes, never lose one. EINTR: nothing was taken.
+    /// Signals are delivered while it waits, as if the library were not there, and at no other time.
+    fn turn(
+        self,
+        batch: &Self::Batch,
+        wakes: &mut Wakes,
+        most: usize,
+        until: Until,
+        mask: &Masked,
+    ) -> Result<()>;
+    /// Watches another set for edges, for a sleeper that has a set of its own.
+    fn watch_edges(self, inner: Self) -> Result<()>;
+    /// Is the number still the set that this bell hangs in?
+    fn is_ours(self, bell: &Self::Bell) -> bool;
+}

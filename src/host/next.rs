@@ -1,0 +1,58 @@
+//! The next definition of a C library function that this library defines too.
+//!
+//! `dlsym(RTLD_NEXT)`: so another preloaded library behind us in the chain still works. Looked up once a name; a
+//! constructor does it before `main`, because `dlsym` is not for signal handlers. In a static executable there is no
+//! next definition, and the caller falls back to the system call.
+
+// Symbols become functions here.
+#![allow(unsafe_code)]
+
+use core::ffi::{CStr, c_void};
+use core::sync::atomic::{AtomicPtr, Ordering::*};
+
+/// The next definition of one function.
+pub struct Next<F> {
+    name: &'static CStr,
+    found: AtomicPtr<c_void>,
+    signature: core::marker::PhantomData<F>,
+}
+
+// SAFETY: it holds a name and an address.
+unsafe impl<F> Sync for Next<F> {}
+
+/// `found` once the name was looked up in vain.
+const ABSENT: *mut c_void = core::ptr::without_provenance_mut(1);
+
+impl<F: Copy> Next<F> {
+    /// Names a function.
+    ///
+    /// # Safety
+    /// `F` is the type of a pointer to the C function of that name.
+    pub const unsafe fn new(name: &'static CStr) -> Self {
+        assert!(size_of::<F>() == size_of::<*mut c_void>());
+        Next { name, found: AtomicPtr::new(core::ptr::null_mut()), signature: core::marker::PhantomData }
+    }
+
+    /// The function, if the process has one behind us.
+    #[inline]
+    pub fn get(&self) -> Option<F> {
+        let mut at = self.found.load(Relaxed);
+        if at.is_null() {
+            at = self.look_up();
+        }
+        if at == ABSENT {
+            return None;
+        }
+        // SAFETY: `F` has a pointer's size and is the symbol's type by the promise made to `new`.
+        Some(unsafe { core::mem::transmute_copy(&at) })
+    }
+
+    #[cold]
+    fn look_up(&self) -> *mut c_void {
+        // SAFETY: the name is a C string.
+        let at = unsafe { libc::dlsym(libc::RTLD_NEXT, self.name.as_ptr()) };
+        let at = if at.is_null() { ABSENT } else { at };
+        self.found.store(at, Relaxed);
+        at
+    }
+}

@@ -1,0 +1,113 @@
+//! The host C library's functions through which a program gives up, copies or reuses a descriptor number.
+//!
+//! Each tells the registry what is about to happen and calls the next definition. For an uninvolved number that is
+//! two loads and a jump: no lock, no allocation. What cannot be seen: closes inside the C library (they go by its
+//! internal names) and raw system calls.
+//!
+//! A child of vfork shares this memory but not the descriptors: its closes are no business of the parent's. Only for
+//! an involved number is that asked, by process number.
+//!
+//! `vfork` itself returns twice and cannot be wrapped; `posix_spawn` does its file actions inside the C library.
+
+// The C library's names are exported and called here.
+#![allow(unsafe_code)]
+
+pub mod close;
+pub mod dup;
+pub mod process;
+pub mod range;
+pub mod stdio;
+
+use crate::errno::Errno;
+use crate::host::{Masked, RawFd, below};
+use crate::registry::lifetime::Seen;
+use crate::registry::{Registry, current, fork};
+use core::ffi::c_int;
+
+/// What to do about a call.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Fate {
+    /// Call the next definition.
+    Forward,
+    /// The number is a helper of the library's: for the program it is not open. EBADF.
+    NotOpen,
+}
+
+/// The registry, if it has something to do with the number and the caller is the process that it is of.
+#[inline]
+fn involved(fd: RawFd) -> Option<&'static Registry> {
+    let registry = current()?;
+    registry.table.get(fd).filter(|entry| entry.involved())?;
+    of_this_process(registry)
+}
+
+#[cold]
+fn of_this_process(registry: &'static Registry) -> Option<&'static Registry> {
+    unchanged_errno(fork::is_process).then_some(registry)
+}
+
+/// The program is about to give up a number.
+#[inline]
+fn closing(fd: RawFd) -> Fate {
+    match involved(fd) {
+        None => Fate::Forward,
+        Some(registry) => closing_involved(registry, fd),
+    }
+}
+
+#[cold]
+fn closing_involved(registry: &'static Registry, fd: RawFd) -> Fate {
+    unchanged_errno(|| {
+        let mask = Masked::new();
+        let helper = registry.table.get(fd).is_some_and(|entry| entry.helper());
+        if helper && registry.helper_is_ours(fd, &mask) {
+            return Fate::NotOpen;
+        }
+        registry.retire(fd, Seen::Before, &mask);
+        Fate::Forward
+    })
+}
+
+/// A number is taken by another file: whatever it was, helper or not, it is no more.
+fn replacing(fd: RawFd, seen: Seen) {
+    if let Some(registry) = involved(fd) {
+        unchanged_errno(|| registry.retire(fd, seen, &Masked::new()));
+    }
+}
+
+/// `old` was duplicated to `new`.
+fn duplicated(old: RawFd, new: RawFd) {
+    if let Some(registry) = involved(old) {
+        unchanged_errno(|| registry.adopt(old, new, &Masked::new()));
+    }
+}
+
+/// The program sees the `errno` of its own call, not of what we did around it.
+fn unchanged_errno<T>(work: impl FnOnce() -> T) -> T {
+    let before = below::errno();
+    let result = work();
+    below::set_errno(before);
+    result
+}
+
+fn refuse(error: Errno) -> c_int {
+    below::set_errno(error.0);
+    -1
+}
+
+/// Looks all next definitions up before `main`, and before a handler can need one.
+#[cfg(not(test))]
+#[used]
+#[unsafe(link_section = ".init_array")]
+static LOOK_UP: extern "C" fn() = {
+    extern "C" fn look_up() {
+        unchanged_errno(|| {
+            close::look_up();
+            dup::look_up();
+            range::look_up();
+            stdio::look_up();
+            process::look_up();
+        });
+    }
+    look_up
+};

@@ -1,0 +1,42 @@
+//! # evshim: event interfaces that the host lacks
+//!
+//! Programs written for illumos **event ports** run on Linux over epoll. (kqueue and signalfd will join on the
+//! same registry, and kqueue will be the second host.)
+//!
+//! ```text
+//! C caller ─► ffi ─► port ─► source ─► host (epoll)
+//!                      │        │         ▲
+//!                      └──► registry ─────┘
+//! the program's close, dup, fork, ... ─► interpose ─► registry, then the next definition
+//! ```
+//!
+//! | room | what lives there | may call |
+//! |---|---|---|
+//! | [`ffi`] | the exported C symbols, pointer checks, the one conversion to `errno` | front ends |
+//! | [`port`] | the event-port front end: guest rules in guest words | source, registry |
+//! | [`source`] | what can wake somebody: descriptors, the user | registry, host |
+//! | [`registry`] | descriptor number → object, event queues, waiters, the fork word | host |
+//! | [`host`] | traits, one implementation a folder, every raw system call | – |
+//! | [`interpose`] | the C library's functions that the registry must hear of | registry, host |
+//!
+//! Arrows go one way. `unsafe` is denied in the crate and allowed in `ffi`, `host`, `interpose` and in
+//! `registry::memory`, which hands out references into the mapped memory.
+//!
+//! **Locks**, outermost first: a table entry's (descriptor number), an object's (port), the bell's. Every lock is
+//! taken with all signals blocked ([`host::Masked`]), so a handler never runs while its own thread holds one:
+//! `port_send` works in handlers, and `siglongjmp` out of one abandons nothing. No lock is held across a wait or
+//! across the real `close`.
+//!
+//! **fork**: the registry is found through one word in a page that the kernel wipes in the child
+//! ([`registry::fork`]). A child therefore starts with an empty registry: inherited ports answer EBADFD, nothing of
+//! the parent's memory or epoll sets is touched (T-290 to T-292, T-302).
+
+#![deny(unsafe_code)]
+
+pub mod errno;
+pub mod ffi;
+pub mod host;
+pub mod interpose;
+pub mod port;
+pub mod registry;
+pub mod source;

@@ -1,0 +1,199 @@
+//! port_get and port_getn.
+//!
+//! The caller's memory is touched only with its signals unblocked and no lock held: a bad address is then a fault
+//! like in any C function. So events travel through a chunk on the stack, and the time-out is read only once it is
+//! clear that the call has to wait (7.1 h: "the timeout is not looked at").
+
+use super::{SOURCE_ALERT, alert, hold, set_error};
+use crate::errno::{Errno, Result};
+use crate::host::{Masked, RawFd, Until, Wakes};
+use crate::registry::held::Event;
+use crate::registry::wait::Woken;
+use crate::registry::{self, Held};
+
+/// Small: handlers on small stacks retrieve events too.
+const CHUNK: usize = 32;
+
+/// What a call asks for.
+pub struct Request<'a> {
+    /// The port.
+    pub port: RawFd,
+    /// Events to wait for, at least 1.
+    pub want: u32,
+    /// Events to take at most.
+    pub max: u32,
+    /// Reads and checks the time-out; called when the call must wait.
+    pub timeout: &'a dyn Fn() -> Result<Until>,
+}
+
+/// How a call ended that did not fail.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Ended {
+    /// With enough events, or with the alert.
+    Enough(u32),
+    /// The zero time-out: with what was there (R7.3).
+    AtOnce(u32),
+    /// The time was over: ETIME, with what was there (R7.2).
+    Late(u32),
+}
+
+struct Chunk {
+    events: [Event; CHUNK],
+    filled: usize,
+}
+
+enum Step {
+    Ended(Ended),
+    MustWait,
+}
+
+/// Waits and retrieves. `deliver` gets the events in order, with the index of the first.
+pub fn retrieve(request: &Request<'_>, deliver: &mut dyn FnMut(usize, &[Event])) -> Result<Ended> {
+    let mut chunk = Chunk::new();
+    let mut until = None;
+    let ended = loop {
+        let mask = Masked::new();
+        let held = hold(request.port, &mask)?;
+        match attempt(held, request, until, &mut chunk)? {
+            Step::Ended(ended) => break ended,
+            Step::MustWait => {}
+        }
+        drop(mask);
+        until = Some((request.timeout)()?);
+    };
+    deliver(0, chunk.all());
+    let more = retrieve_more(request, &chunk, deliver);
+    Ok(match ended {
+        Ended::Enough(n) => Ended::Enough(n + more),
+        Ended::AtOnce(n) => Ended::AtOnce(n + more),
+        Ended::Late(n) => Ended::Late(n + more),
+    })
+}
+
+/// "Takes up to max" (R7.1): the rest after a full chunk.
+#[inline(never)]
+fn retrieve_more(request: &Request<'_>, first: &Chunk, deliver: &mut dyn FnMut(usize, &[Event])) -> u32 {
+    let mut total = first.filled;
+    let mut full = total == CHUNK;
+    while full && total < request.max as usize {
+        let mut chunk = Chunk::new();
+        {
+            let mask = Masked::new();
+            let Ok(held) = hold(request.port, &mask) else { break };
+            chunk.fill(&held, request.max - total as u32);
+            let _ = held.settle();
+        }
+        deliver(total, chunk.all());
+        total += chunk.filled;
+        full = chunk.filled == CHUNK;
+    }
+    (total - first.filled) as u32
+}
+
+/// Takes what is there, or sleeps for it once the time-out is known.
+fn attempt(
+    mut held: Held<'_>,
+    request: &Request<'_>,
+    until: Option<Until>,
+    chunk: &mut Chunk,
+) -> Result<Step> {
+    loop {
+        if let Some(alert) = alert::pending(&held) {
+            return Ok(leave_with_alert(&held, alert, chunk));
+        }
+        if held.queued() < request.max {
+            held.harvest().map_err(set_error)?;
+        }
+        if held.queued() >= request.want {
+            return Ok(leave(&held, request, chunk, Ended::Enough));
+        }
+        let until = match until {
+            None => {
+                held.settle().map_err(set_error)?;
+                return Ok(Step::MustWait);
+            }
+            Some(Until::Now) => return Ok(leave(&held, request, chunk, Ended::AtOnce)),
+            Some(until) => until,
+        };
+        let most = (request.max as usize).min(Wakes::ROOM);
+        let (woken, again) = held.sleep(request.port, request.want, most, until);
+        match (woken, again) {
+            (Woken::Look, Some(again)) => held = again,
+            (Woken::Told(events, user), Some(again)) => {
+                return Ok(leave_with_alert(&again, (events, user), chunk));
+            }
+            (Woken::TimedOut, Some(again)) => {
+                again.harvest().map_err(set_error)?;
+                let enough = again.queued() >= request.want;
+                let how = if enough { Ended::Enough } else { Ended::Late };
+                return Ok(leave(&again, request, chunk, how));
+            }
+            (woken, again) => {
+                if let Some(again) = again {
+                    let _ = again.settle();
+                }
+                return Err(match woken {
+                    Woken::Interrupted => Errno::EINTR, // R7.6: nothing was taken
+                    Woken::Failed(error) => set_error(error),
+                    _ => Errno::EBADF, // R7.30
+                });
+            }
+        }
+    }
+}
+
+fn leave(held: &Held<'_>, request: &Request<'_>, chunk: &mut Chunk, how: fn(u32) -> Ended) -> Step {
+    chunk.fill(held, request.max);
+    let _ = held.settle();
+    Step::Ended(how(chunk.filled as u32))
+}
+
+/// R8.3: one event, "regardless of nget>1 or queued events".
+fn leave_with_alert(held: &Held<'_>, (events, user): (i32, usize), chunk: &mut Chunk) -> Step {
+    chunk.put(Event { events, tag: SOURCE_ALERT, ident: 0, user });
+    let _ = held.settle();
+    Step::Ended(Ended::Enough(1))
+}
+
+/// port_getn with max 0: how many events are queued (7.1 d).
+pub fn count(port: RawFd) -> Result<u32> {
+    let mask = Masked::new();
+    let held = hold(port, &mask)?;
+    held.harvest().and_then(|()| held.settle()).map_err(set_error)?;
+    Ok(held.queued())
+}
+
+/// The checks of the port alone, for calls that have nothing else to do.
+pub fn check(port: RawFd) -> Result<()> {
+    super::registry_of(port).map(drop)
+}
+
+/// Q1: does port_get with a zero time-out answer 0 on an empty port, as illumos does against its manual?
+pub fn zero_timeout_succeeds() -> bool {
+    registry::current().is_some_and(|registry| registry.settings.quirk("port_get_zero"))
+}
+
+impl Chunk {
+    fn new() -> Self {
+        Chunk { events: [Event { events: 0, tag: 0, ident: 0, user: 0 }; CHUNK], filled: 0 }
+    }
+
+    fn put(&mut self, event: Event) {
+        if let Some(place) = self.events.get_mut(self.filled) {
+            *place = event;
+            self.filled += 1;
+        }
+    }
+
+    fn fill(&mut self, held: &Held<'_>, max: u32) {
+        while self.filled < CHUNK.min(max as usize)
+            && let Some(event) = held.take()
+        {
+            self.put(event);
+        }
+    }
+
+    fn all(&self) -> &[Event] {
+        self.events.get(..self.filled).unwrap_or_default()
+    }
+}

@@ -1,0 +1,169 @@
+//! How objects and numbers come and go.
+//!
+//! An object lives as long as one of its numbers does (Q2: "treated as closed only when its last descriptor goes
+//! away"). A number is retired before the program's close reaches the kernel and with nothing held across that: a
+//! close may block for seconds (SO_LINGER) while the number is already somebody else's.
+
+use super::Registry;
+use super::held::{BELL_ABSENT, Held};
+use super::record::State;
+use crate::errno::{Errno, Result};
+use crate::host::{Masked, RawFd, ReadySet, Set, below};
+
+/// Did the library see how the number was given up? If not, it may name another file by now.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Seen {
+    /// The close is about to happen: the number still names the old file.
+    Before,
+    /// It happened already.
+    After,
+}
+
+impl Registry {
+    /// A new object at the lowest free number. EAGAIN before EMFILE (R3.2).
+    pub fn new_object<'m>(&'static self, mask: &'m Masked) -> Result<(RawFd, Held<'m>)> {
+        let index = self.arena.new_object(self.settings.most_objects).ok_or(Errno::EAGAIN)?;
+        let made = Set::create().and_then(|set| Ok((set, self.table.entry(set.fd())?)));
+        let (set, entry) = match made {
+            Ok(made) => made,
+            Err(error) => {
+                self.arena.free_object(index);
+                return Err(error);
+            }
+        };
+        if entry.involved() {
+            self.retire(set.fd(), Seen::After, mask);
+        }
+        let held = self.hold_index(index, set, mask);
+        let object = held.object;
+        for cell in [
+            &object.oldest,
+            &object.newest,
+            &object.queued,
+            &object.used,
+            &object.watches,
+            &object.armed,
+            &object.waiters,
+            &object.loud,
+            &object.guest.flags,
+            &object.guest.mode,
+            &entry.next_number,
+        ] {
+            cell.set(0);
+        }
+        object.bell.set(BELL_ABSENT);
+        object.limit.set(self.settings.most_slots);
+        object.numbers.set(set.fd() as u32 + 1);
+        entry.set_object(index);
+        // Early, while there are descriptors to spare; whoever needs the bell tries again.
+        let _ = held.hang_bell();
+        Ok((set.fd(), held))
+    }
+
+    /// `new` was made a duplicate of `old`: the same object through a second number (R13.5).
+    pub fn adopt(&'static self, old: RawFd, new: RawFd, mask: &Masked) {
+        let Some(held) = self.hold(old, mask) else { return };
+        if let Ok(entry) = self.table.entry(new) {
+            entry.next_number.set(held.object.numbers.get());
+            held.object.numbers.set(new as u32 + 1);
+            entry.set_object(held.index);
+        }
+    }
+
+    /// The number is given up: its watches end everywhere (R4.20), and it names no object any more.
+    pub fn retire(&'static self, fd: RawFd, seen: Seen, mask: &Masked) {
+        let Some(entry) = self.table.get(fd) else { return };
+        if entry.helper() {
+            entry.clear_helper();
+        }
+        if entry.watches.get() != 0 {
+            self.drop_watches(fd, mask);
+        }
+        if let Some(held) = self.hold(fd, mask) {
+            self.retire_number(held, fd, seen);
+        }
+    }
+
+    fn retire_number(&'static self, mut held: Held<'_>, fd: RawFd, seen: Seen) {
+        self.unchain_number(&held, fd);
+        let (index, mask, last) = (held.index, held.mask, held.object.numbers.get() == 0);
+        held.tell_gone(if last { None } else { Some(fd) });
+        if !last {
+            held = held.through_a_number();
+        } else if seen == Seen::After || !held.set_is_ours() {
+            held.set = Set::at(-1); // no way to the set is left, and nobody else's may be rung
+        }
+        if let Some(held) = held.send_home(!last) {
+            if !last {
+                let _ = held.settle();
+            }
+            drop(held);
+            if last {
+                self.dissolve(index, mask);
+            } else if self.settings.quirk("strict_close") {
+                // Q2: what the guest system does when any one of the numbers goes (R13.6, R8.7).
+                self.hold_index(index, Set::at(-1), mask).object.guest.mode.set(0);
+                self.end_watches(index, mask);
+            }
+        }
+    }
+
+    fn unchain_number(&self, held: &Held<'_>, fd: RawFd) {
+        let Some(entry) = self.table.get(fd) else { return };
+        let (number, after) = (fd as u32 + 1, entry.next_number.get());
+        let mut link = &held.object.numbers;
+        while link.get() != number && link.get() != 0 {
+            match self.table.get(link.get() as RawFd - 1) {
+                Some(next) => link = &next.next_number,
+                None => break,
+            }
+        }
+        if link.get() == number {
+            link.set(after);
+        }
+        entry.next_number.set(0);
+        entry.set_object(0);
+    }
+
+    /// The last number went: watches, events and records of waiters go, then the object (R13.7).
+    fn dissolve(&'static self, index: u32, mask: &Masked) {
+        self.end_watches(index, mask);
+        let held = self.hold_index(index, Set::at(-1), mask);
+        while held.take().is_some() {}
+        while held.object.waiters.get() != 0 {
+            held.delist(held.object.waiters.get());
+        }
+        held.object.life.increment();
+        drop(held);
+        self.arena.free_object(index);
+    }
+
+    /// Ends all watches of an object. The lock of a watch's number comes before the object's: so one at a time.
+    fn end_watches(&'static self, index: u32, mask: &Masked) {
+        loop {
+            let held = self.hold_index(index, Set::at(-1), mask);
+            let first = held.object.watches.get();
+            let fd = held.slot(first).fd.get();
+            drop(held);
+            if first == 0 {
+                return;
+            }
+            let Ok(number) = self.hold_number(fd, mask) else { return };
+            let held = self.hold_index(index, Set::at(-1), mask).through_a_number();
+            let slot = held.slot(first);
+            let still = matches!(slot.state(), State::Armed | State::Queued | State::Spent);
+            if held.object.watches.get() == first && still && slot.fd.get() == fd {
+                held.remove(&number, first);
+            }
+        }
+    }
+
+    /// Involved numbers of a range that are open no more, after a call whose closes could not be foreseen.
+    pub fn retire_closed(&'static self, first: u32, last: u32, mask: &Masked) {
+        for fd in self.table.involved(first, last) {
+            if !below::is_open(fd) {
+                self.retire(fd, Seen::After, mask);
+            }
+        }
+    }
+}

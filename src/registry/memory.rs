@@ -1,0 +1,176 @@
+//! Mapped memory: the arena of objects and slots, and the leaves of the descriptor table.
+//!
+//! The arena is MAP_SHARED from its first page, with its whole address range reserved at once: it grows by touching
+//! pages, without malloc (a `port_send` in a handler may need a slot) and records never move or vanish. Whoever
+//! holds an index may look at it for ever; stamps and lives say whether it still is what it was.
+
+// The one place outside ffi, host and interpose that turns mapped addresses into references.
+#![allow(unsafe_code)]
+
+use super::Registry;
+use super::fork::ForkPage;
+use super::free::FreeList;
+use super::record::{Object, Slot, State};
+use super::sync::{AtomicU32, Ordering::Relaxed};
+use super::table::{Leaf, Root};
+use crate::errno::{Errno, Result};
+use crate::host::below;
+
+/// Most objects of a process: the hard limit of project.max-port-ids.
+pub const MOST_OBJECTS: u32 = 65_536;
+
+/// Address ranges to try: as much as a 64-bit process has to spare, less under RLIMIT_AS.
+const SIZES: [usize; 4] = if cfg!(target_pointer_width = "64") {
+    [4 << 30, 1 << 30, 256 << 20, 64 << 20]
+} else {
+    [128 << 20, 64 << 20, 32 << 20, 24 << 20]
+};
+
+#[repr(C)]
+struct Header {
+    objects: Stock,
+    slots: Stock,
+}
+
+/// Indices of one kind: freed ones first, then fresh ones.
+#[repr(C)]
+struct Stock {
+    freed: FreeList,
+    fresh: AtomicU32,
+    in_use: AtomicU32,
+}
+
+impl Stock {
+    fn take<'a>(&self, last: u32, link: impl Fn(u32) -> &'a AtomicU32) -> Option<u32> {
+        let freed = self.freed.pop(link);
+        freed.or_else(|| {
+            let next = |fresh| (fresh < last).then_some(fresh + 1);
+            self.fresh.fetch_update(Relaxed, Relaxed, next).ok().map(|before| before + 1)
+        })
+    }
+}
+
+/// A mapped arena. Copying it copies the address.
+#[derive(Clone, Copy)]
+pub struct Arena {
+    base: *mut u8,
+    last_slot: u32,
+}
+
+// SAFETY: everything in the arena is atomic or guarded by locks that live there.
+unsafe impl Send for Arena {}
+// SAFETY: as above.
+unsafe impl Sync for Arena {}
+
+const OBJECTS_AT: usize = 4096;
+const SLOTS_AT: usize = OBJECTS_AT + (MOST_OBJECTS as usize + 1) * size_of::<Object>();
+
+impl Arena {
+    /// Reserves an arena. ENOMEM.
+    pub fn map() -> Result<Arena> {
+        for size in SIZES {
+            let base = below::map(size, true);
+            if !base.is_null() {
+                let last_slot = ((size - SLOTS_AT) / size_of::<Slot>() - 1) as u32;
+                return Ok(Arena { base, last_slot });
+            }
+        }
+        Err(Errno::ENOMEM)
+    }
+
+    fn header(&self) -> &'static Header {
+        // SAFETY: the mapping starts with the header, zeroed memory is a valid one, and it is never unmapped.
+        unsafe { &*self.base.cast() }
+    }
+
+    /// The object of an index that [`Arena::new_object`] gave (index 0 is a record that nobody uses).
+    pub fn object(&self, index: u32) -> &'static Object {
+        let index = index.min(MOST_OBJECTS) as usize;
+        // SAFETY: in bounds by the line above, aligned by the layout, valid when zeroed, never unmapped.
+        unsafe { &*self.base.add(OBJECTS_AT).cast::<Object>().add(index) }
+    }
+
+    /// The slot of an index.
+    pub fn slot(&self, index: u32) -> &'static Slot {
+        let index = if index > self.last_slot { 0 } else { index as usize };
+        // SAFETY: as in `object`.
+        unsafe { &*self.base.add(SLOTS_AT).cast::<Slot>().add(index) }
+    }
+
+    /// A free object record, unless `most` are in use.
+    pub fn new_object(&self, most: u32) -> Option<u32> {
+        let stock = &self.header().objects;
+        let most = most.min(MOST_OBJECTS);
+        let room = |used| (used < most).then_some(used + 1);
+        stock.in_use.fetch_update(Relaxed, Relaxed, room).ok()?;
+        stock.take(MOST_OBJECTS, |i| self.object(i).oldest.atomic())
+    }
+
+    /// Gives an object record back.
+    pub fn free_object(&self, index: u32) {
+        let stock = &self.header().objects;
+        stock.freed.push(index, |i| self.object(i).oldest.atomic());
+        stock.in_use.fetch_sub(1, Relaxed);
+    }
+
+    /// A slot that will be a `state`.
+    pub fn new_slot(&self, state: State) -> Option<u32> {
+        let index = self.header().slots.take(self.last_slot, |i| self.slot(i).next.atomic())?;
+        self.slot(index).renew(state);
+        Some(index)
+    }
+
+    /// Gives a slot back; its stamp is void from now on.
+    pub fn free_slot(&self, index: u32) {
+        self.slot(index).renew(State::Free);
+        self.header().slots.freed.push(index, |i| self.slot(i).next.atomic());
+    }
+}
+
+/// A new, empty leaf of the descriptor table.
+pub(super) fn new_leaf() -> *mut Leaf {
+    below::map(size_of::<Leaf>(), false).cast()
+}
+
+/// Gives back a leaf that lost the race to be installed.
+pub(super) fn drop_leaf(leaf: *mut Leaf) {
+    // SAFETY: it comes from `new_leaf` and was never shown to anybody.
+    unsafe { below::unmap(leaf.cast(), size_of::<Leaf>()) };
+}
+
+/// The leaf behind an installed pointer.
+pub(super) fn leaf_at(leaf: *mut Leaf) -> Option<&'static Leaf> {
+    // SAFETY: installed leaves come from `new_leaf`, are valid when zeroed and are never unmapped.
+    unsafe { leaf.as_ref() }
+}
+
+/// The root of a new, empty descriptor table.
+pub(super) fn new_root() -> Option<&'static Root> {
+    // SAFETY: a fresh mapping of that size, valid when zeroed, never unmapped. Null becomes None.
+    unsafe { below::map(size_of::<Root>(), false).cast::<Root>().as_ref() }
+}
+
+/// Moves a registry to memory of its own, where it stays.
+pub(super) fn keep(registry: Registry) -> Option<&'static Registry> {
+    let place = below::map(size_of::<Registry>(), false).cast::<Registry>();
+    if place.is_null() {
+        return None;
+    }
+    // SAFETY: a fresh mapping of that size, page-aligned, never unmapped.
+    unsafe {
+        place.write(registry);
+        Some(&*place)
+    }
+}
+
+/// The registry behind a published pointer.
+pub(super) fn registry_at(registry: *mut Registry) -> Option<&'static Registry> {
+    // SAFETY: published pointers come from `keep`.
+    unsafe { registry.as_ref() }
+}
+
+/// The word of the fork page.
+pub(super) fn fork_page_at(page: *mut ForkPage) -> Option<&'static ForkPage> {
+    // SAFETY: installed pages come from `below::map`, are valid when zeroed and are never unmapped.
+    unsafe { page.as_ref() }
+}

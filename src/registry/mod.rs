@@ -1,0 +1,94 @@
+//! The wake registry: one per process, shared by all front ends.
+//!
+//! **Data.** A [`table`] leads from a descriptor number to an object (a port) and to the watches of that number in
+//! every object. An [`record::Object`] has one queue of events in the order in which they were posted, and a ready
+//! set of the host, whose number the program holds. A [`record::Slot`] is an event, a watch, or a waiter; slots and
+//! objects live in an arena ([`memory`]) and are addressed by index.
+//!
+//! **What is true whenever no lock is held** (and an operation in [`held`] restores):
+//! * the bell of an object is up exactly if its queue is not empty, unless a thread that is on its way back from the
+//!   kernel has eaten it (that thread settles) or somebody keeps it loud;
+//! * an armed watch has a one-shot registration in the kernel with its current stamp; a watch whose event is queued
+//!   or spent has none that is enabled, so it cannot make the set readable;
+//! * `queued` never satisfies a sleeper that nobody has woken.
+//!
+//! **Locks**, outermost first: a table entry's, an object's, the bell's. Never two of one kind. All are taken with
+//! signals blocked.
+//!
+//! **Close** ([`lifetime`]): a number is retired under the locks and before the real close; nothing is held across
+//! that. Sleepers of a port are sent home, and the close waits only for those between their check and the kernel.
+//!
+//! **fork** ([`fork`]): a child starts with no registry.
+
+pub mod bell;
+pub mod cell;
+pub mod fork;
+pub mod free;
+pub mod held;
+pub mod lifetime;
+pub mod lock;
+pub mod memory;
+pub mod record;
+mod sync;
+pub mod table;
+pub mod wait;
+pub mod watch;
+
+use crate::errno::Result;
+use crate::host::below;
+
+pub use fork::{current, current_or_new};
+pub use held::Held;
+
+/// See the module.
+pub struct Registry {
+    /// Objects and slots.
+    pub arena: memory::Arena,
+    /// Descriptor numbers.
+    pub table: table::Table,
+    /// What the sets of the process are rung with.
+    pub bell: bell::House,
+    /// Limits and switches from the environment.
+    pub settings: Settings,
+}
+
+/// Read once, when the registry is made.
+pub struct Settings {
+    /// Objects of this process: project.max-port-ids, `EVSHIM_MAX_PORTS`.
+    pub most_objects: u32,
+    /// Slots of an object: process.max-port-events, `EVSHIM_MAX_EVENTS`.
+    pub most_slots: u32,
+    /// A copy: a later setenv may move the environment.
+    quirks: [u8; 128],
+}
+
+impl Settings {
+    fn read() -> Settings {
+        let mut quirks = [0; 128];
+        let asked = below::environment(c"EVSHIM_QUIRKS").map_or(&[][..], core::ffi::CStr::to_bytes);
+        for (to, from) in quirks.iter_mut().zip(asked) {
+            *to = *from;
+        }
+        Settings {
+            most_objects: below::environment_number(c"EVSHIM_MAX_PORTS").unwrap_or(8_192),
+            most_slots: below::environment_number(c"EVSHIM_MAX_EVENTS").unwrap_or(65_536),
+            quirks,
+        }
+    }
+
+    /// Is this quirk of the guest system asked for in `EVSHIM_QUIRKS`, a list with commas?
+    pub fn quirk(&self, name: &str) -> bool {
+        self.quirks.split(|&b| b == b',' || b == 0).any(|quirk| quirk == name.as_bytes())
+    }
+}
+
+impl Registry {
+    fn new() -> Result<Registry> {
+        Ok(Registry {
+            arena: memory::Arena::map()?,
+            table: table::Table::new()?,
+            bell: bell::House::default(),
+            settings: Settings::read(),
+        })
+    }
+}

@@ -1,0 +1,169 @@
+//! The records in the arena: objects (a port, later a kqueue) and slots (events, watches, waiters).
+//!
+//! All zero is a valid, free record of either kind; both are addressed by index, so that they mean the same in every
+//! process that maps the arena.
+
+use super::cell::{Cell32, Cell64, CellInt, CellSize};
+use super::lock::Lock;
+use super::sync::{AtomicU32, Ordering::*};
+use crate::host::{ReadySet, Set};
+
+/// A kernel object of the guest system: an event queue with a ready set. Fields are guarded by `lock`.
+#[repr(C)]
+#[derive(Default)]
+pub struct Object {
+    /// Guards this record, its queue, and the slots that belong to it.
+    pub lock: Lock,
+    /// Counts the objects that lived in this record; a sleeper notices by it that its object is gone.
+    pub life: Cell32,
+    /// First descriptor number of the object in this process, plus one; the table links the others.
+    pub numbers: Cell32,
+    /// The queue: oldest and newest slot.
+    pub oldest: Cell32,
+    /// See `oldest`.
+    pub newest: Cell32,
+    /// Events in the queue.
+    pub queued: Cell32,
+    /// Slots in use: queued user events and all watches (R2.2).
+    pub used: Cell32,
+    /// How many may be; read when the object was made (R3.3).
+    pub limit: Cell32,
+    /// First watch.
+    pub watches: Cell32,
+    /// Watches that are armed in the kernel.
+    pub armed: Cell32,
+    /// First waiter.
+    pub waiters: Cell32,
+    /// State of the bell: see `harvest`.
+    pub bell: Cell32,
+    /// Which of the process's bells was hung here last.
+    pub bell_serial: Cell32,
+    /// How many threads keep the bell loud.
+    pub loud: Cell32,
+    /// Words of the front end.
+    pub guest: Guest,
+    /// Changes that the host has not told the kernel.
+    pub batch: <Set as ReadySet>::Batch,
+}
+
+/// What the front end keeps in an object.
+#[repr(C)]
+#[derive(Default)]
+pub struct Guest {
+    /// Small facts, one bit each.
+    pub flags: Cell32,
+    /// An event that is a mode rather than an entry of the queue (the alert): whether it is on, ...
+    pub mode: Cell32,
+    /// ... its bits, ...
+    pub mode_events: CellInt,
+    /// ... and user value.
+    pub mode_user: CellSize,
+    /// Creator, user in the upper half and group in the lower.
+    pub owner: Cell64,
+    /// Creation time: seconds ...
+    pub seconds: Cell64,
+    /// ... and nanoseconds.
+    pub nanoseconds: Cell32,
+}
+
+/// What a slot is. The lower four bits of `Slot::word`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u32)]
+pub enum State {
+    /// On the free list.
+    Free = 0,
+    /// An event of its own, queued or about to be.
+    Event = 1,
+    /// A watch that waits for the kernel.
+    Armed = 2,
+    /// A watch whose event is in the queue.
+    Queued = 3,
+    /// A watch whose event was retrieved: it keeps its slot and reports nothing (R4.5).
+    Spent = 4,
+    /// A waiter between its check and its return from the kernel.
+    Going = 5,
+    /// A waiter that returned.
+    Back = 6,
+}
+
+/// One slot: an event, a watch with its event, or a waiter. Guarded by its object's lock but for `word`.
+#[repr(C)]
+#[derive(Default)]
+pub struct Slot {
+    /// Kind and state in the lower four bits; above them a stamp that changes with every arming and every reuse, so
+    /// that who remembers the stamp knows whether the slot is still what it was.
+    word: AtomicU32,
+    /// Next in the queue, among the waiters, or on the free list.
+    pub next: Cell32,
+    /// Previous in the queue.
+    pub previous: Cell32,
+    /// Event bits to deliver. Waiter: events wanted.
+    pub events: CellInt,
+    /// The descriptor or other name of what happened. Waiter: its thread.
+    pub ident: CellSize,
+    /// The user's value.
+    pub user: CellSize,
+    /// The object it belongs to.
+    pub home: Cell32,
+    /// Waiter: the number it entered through. Watch: the descriptor number.
+    pub fd: CellInt,
+    /// Watch: the bits asked for. Waiter: the set it sleeps on, if that is its own.
+    pub want: CellInt,
+    /// The guest's word for the source (PORT_SOURCE_...). Waiter: what it was told.
+    pub tag: Cell32,
+    /// Watch: next watch of the same descriptor number (guarded by the table entry's lock).
+    pub beside: Cell32,
+    /// Watch: next and previous of the same object.
+    pub next_watch: Cell32,
+    /// See `next_watch`.
+    pub previous_watch: Cell32,
+    /// Watch: the kernel has a registration. Waiter: somebody waits for its return.
+    pub mark: AtomicU32,
+}
+
+const _: () = assert!(core::mem::size_of::<Slot>() <= 64 && core::mem::size_of::<Object>() <= 136);
+
+const STATE: u32 = 15;
+
+impl Slot {
+    /// What it is now.
+    pub fn state(&self) -> State {
+        match self.word.load(Relaxed) & STATE {
+            1 => State::Event,
+            2 => State::Armed,
+            3 => State::Queued,
+            4 => State::Spent,
+            5 => State::Going,
+            6 => State::Back,
+            _ => State::Free,
+        }
+    }
+
+    /// The stamp.
+    pub fn stamp(&self) -> u32 {
+        self.word.load(Relaxed) >> 4
+    }
+
+    /// The same thing in another state.
+    pub fn turn_into(&self, state: State) {
+        self.word.store(self.word.load(Relaxed) & !STATE | state as u32, Relaxed);
+    }
+
+    /// Another thing: the stamp changes, and what remembered the old one is void.
+    pub fn renew(&self, state: State) -> u32 {
+        let stamp = (self.word.load(Relaxed) >> 4).wrapping_add(1) << 4 >> 4;
+        self.word.store(stamp << 4 | state as u32, Release);
+        stamp
+    }
+
+    /// A waiter returned from the kernel: true if the slot was still its own.
+    pub fn come_back(&self, stamp: u32) -> bool {
+        let going = stamp << 4 | State::Going as u32;
+        self.word.compare_exchange(going, stamp << 4 | State::Back as u32, SeqCst, SeqCst).is_ok()
+    }
+
+    /// The word, for who waits until it changes.
+    pub fn word(&self) -> &AtomicU32 {
+        &self.word
+    }
+}

@@ -1,0 +1,322 @@
+//! Waiters: threads that sleep until an object has events for them.
+//!
+//! **Where they sleep.** One that wants a single event sleeps on the object's own set: the kernel wakes one such
+//! thread per event, and nobody has to hand anything over. One that wants more sleeps on a set of its own, in which
+//! the object's set is watched for edges and the bell hangs: with two events queued and three wanted, the object is
+//! readable for the whole world, yet this sleeper must not spin. It is rung there when its number is reached. Who
+//! wants fewest is served first (R7.20): the ring of the object's own bell goes to those who want one.
+//!
+//! **Their records** are slots on the object's list, not on the stack: `siglongjmp` out of a handler, the end of the
+//! thread or a handler that never returns leave nothing behind that others look at. Between the check and the
+//! kernel all signals are blocked; so is everything after the kernel's return. A handler therefore only ever runs
+//! when the sleep ended with EINTR, and a record whose thread comes again (in that handler or after a jump) is
+//! finished: it is swept. The interrupted call, should it return after all, answers EINTR and needs no record.
+//!
+//! **Sending them home** ([`Held::send_home`]): the record is told, the sets are rung until everybody is back. The
+//! sender waits for a thread only while that is between its check and the kernel or on its way out, never for one
+//! that runs a handler: a thread's blocked signals, as the system shows them, tell which.
+
+use super::held::{BELL_STEADY, Held};
+use super::record::{Slot, State};
+use super::sync::{Ordering::*, futex_wait, futex_wake};
+use super::{Registry, fork};
+use crate::errno::{Errno, Result};
+use crate::host::{Masked, RawFd, ReadySet, Ring, Set, Until, Wakes, below};
+
+/// What ended a sleep.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Woken {
+    /// Something may have happened: look again.
+    Look,
+    /// A signal was caught (R7.6).
+    Interrupted,
+    /// The time is over.
+    TimedOut,
+    /// Somebody told every waiter something: bits and user value.
+    Told(i32, usize),
+    /// The number was closed (R7.30).
+    Gone,
+    /// The host refused to wait.
+    Failed(Errno),
+}
+
+/// What a waiter is told in `Slot::tag`.
+const TOLD: u32 = 1;
+const GONE: u32 = 2;
+
+/// `Slot::mark` of a waiter: somebody waits for its return, or gave up.
+const AWAITED: u32 = 1;
+const EXCUSED: u32 = 2;
+
+struct Waiter {
+    index: u32,
+    stamp: u32,
+    own_set: Option<Set>,
+}
+
+impl<'m> Held<'m> {
+    /// Sleeps until there may be `want` events, at most until `until`. The lock is given up meanwhile; afterwards it
+    /// is held again unless the object is gone.
+    pub fn sleep(self, number: RawFd, want: u32, most: usize, until: Until) -> (Woken, Option<Held<'m>>) {
+        let waiter = match self.enlist(number, want) {
+            Ok(waiter) => waiter,
+            Err(error) => return (Woken::Failed(error), Some(self)),
+        };
+        let mut wakes = Wakes::new();
+        let mut held = self;
+        loop {
+            if waiter.own_set.is_some() {
+                let _ = held.settle(); // the world may look at the object meanwhile
+            }
+            let (slept, again) = held.doze(&waiter, &mut wakes, most, until);
+            held = match again {
+                Ok(again) => again,
+                Err(woken) => return (woken, None),
+            };
+            let slot = held.slot(waiter.index);
+            let unsatisfied = slept.is_ok() && !wakes.is_empty() && slot.tag.get() == 0;
+            if unsatisfied && waiter.own_set.is_some() && held.harvest().is_ok() && held.queued() < want {
+                slot.turn_into(State::Going); // in the same set: a new one would wake at once
+                continue;
+            }
+            let told = (slot.tag.get(), Woken::Told(slot.beside.get() as i32, slot.user.get()));
+            held.delist(waiter.index);
+            let woken = match (slept, told) {
+                (Err(Errno::EINTR), _) => Woken::Interrupted,
+                (_, (GONE, _)) => Woken::Gone,
+                (_, (TOLD, message)) => message,
+                (Err(error), _) => Woken::Failed(error),
+                (Ok(()), _) if wakes.is_empty() => Woken::TimedOut,
+                _ => Woken::Look,
+            };
+            return (woken, Some(held));
+        }
+    }
+
+    /// One turn without the lock. `Err`: the record is not the caller's any more, nor is the lock.
+    fn doze(
+        self,
+        waiter: &Waiter,
+        wakes: &mut Wakes,
+        most: usize,
+        until: Until,
+    ) -> (Result<()>, core::result::Result<Held<'m>, Woken>) {
+        let (registry, object, index, set, mask) =
+            (self.registry, self.object, self.index, self.set, self.mask);
+        drop(self);
+        let slept = waiter.own_set.unwrap_or(set).turn(&object.batch, wakes, most, until, mask);
+
+        if !fork::current().is_some_and(|current| core::ptr::eq(current, registry)) {
+            return (slept, Err(Woken::Interrupted)); // a handler forked, and this is the child
+        }
+        let slot = registry.arena.slot(waiter.index);
+        if slot.come_back(waiter.stamp) && slot.mark.load(SeqCst) != 0 {
+            futex_wake(slot.word(), i32::MAX);
+        }
+        let held = registry.hold_index(index, set, mask);
+        if slot.stamp() != waiter.stamp {
+            let woken = if slept == Err(Errno::EINTR) { Woken::Interrupted } else { Woken::Gone };
+            return (slept, Err(woken));
+        }
+        if waiter.own_set.is_none() && slept.is_ok() {
+            held.absorb(wakes);
+        }
+        (slept, Ok(held))
+    }
+
+    fn enlist(&self, number: RawFd, want: u32) -> Result<Waiter> {
+        let thread = below::thread();
+        self.sweep(thread);
+        let index = self.registry.arena.new_slot(State::Going).ok_or(Errno::EAGAIN)?;
+        // Without a descriptor to spare it sleeps with the others: then the world does not see the events that
+        // are too few for it.
+        let own_set = if want > 1 { self.registry.new_sleepers_set(self.set, self.mask).ok() } else { None };
+        let slot = self.slot(index);
+        slot.events.set(want as i32);
+        slot.ident.set(thread as usize);
+        slot.fd.set(number);
+        slot.want.set(own_set.map_or(0, |set| set.fd() + 1));
+        slot.tag.set(0);
+        slot.mark.store(0, Relaxed);
+        slot.home.set(self.index);
+        slot.next.set(self.object.waiters.get());
+        self.object.waiters.set(index);
+        Ok(Waiter { index, stamp: slot.stamp(), own_set })
+    }
+
+    /// Records of the calling thread on this object are finished: see the module.
+    fn sweep(&self, thread: i32) {
+        while let Some(index) = self.waiters().find(|&w| self.slot(w).ident.get() == thread as usize) {
+            self.delist(index);
+        }
+    }
+
+    fn waiters(&self) -> impl Iterator<Item = u32> + '_ {
+        let some = |index: u32| (index != 0).then_some(index);
+        core::iter::successors(some(self.object.waiters.get()), move |&w| some(self.slot(w).next.get()))
+    }
+
+    /// Ends a waiter's record. Whoever does it closes the set that it slept on.
+    pub fn delist(&self, index: u32) {
+        let (before, after) = (self.waiters().find(|&w| self.slot(w).next.get() == index), self.slot(index));
+        match before {
+            Some(before) => self.slot(before).next.set(after.next.get()),
+            None => self.object.waiters.set(after.next.get()),
+        }
+        if after.want.get() != 0 {
+            self.registry.drop_sleepers_set(Set::at(after.want.get() - 1), self.mask);
+        }
+        self.registry.arena.free_slot(index);
+    }
+
+    /// Is there a sleeper who wants several events?
+    pub fn has_patient(&self) -> bool {
+        self.waiters().any(|w| self.slot(w).want.get() != 0)
+    }
+
+    /// Rings those who want several events and can have them.
+    pub fn wake_the_patient(&self) {
+        for index in self.waiters() {
+            let slot = self.slot(index);
+            if slot.want.get() != 0 && slot.events.get() as u32 <= self.queued() {
+                self.ring_sleeper(slot);
+            }
+        }
+    }
+
+    fn ring_sleeper(&self, slot: &Slot) {
+        if let Some(bell) = self.registry.bell.known(self.mask) {
+            let _ = Set::at(slot.want.get() - 1).ring(&bell, Ring::Once);
+        }
+    }
+
+    /// Tells every waiter something, which it returns with.
+    pub fn tell_all(&self, events: i32, user: usize) {
+        for slot in self.waiters().map(|w| self.slot(w)).filter(|slot| slot.tag.get() == 0) {
+            slot.beside.set(events as u32);
+            slot.user.set(user);
+            slot.tag.set(TOLD);
+        }
+    }
+
+    /// Tells the waiters that entered through a number (or all) that it is closed.
+    pub fn tell_gone(&self, number: Option<RawFd>) {
+        for slot in self.waiters().map(|w| self.slot(w)) {
+            if number.is_none_or(|fd| fd == slot.fd.get()) {
+                slot.tag.set(GONE);
+            }
+        }
+    }
+
+    /// Wakes everybody who was told something, and waits until they are out of the kernel. `stays`: the object goes
+    /// on living. `None`: it was gone when the lock was taken again.
+    pub fn send_home(self, stays: bool) -> Option<Held<'m>> {
+        let me = below::thread() as usize;
+        let mut pending_on_set = false;
+        for slot in self.waiters().map(|w| self.slot(w)).filter(|slot| is_pending(slot, me)) {
+            if slot.want.get() != 0 {
+                self.ring_sleeper(slot);
+            } else {
+                pending_on_set = true;
+            }
+        }
+        if pending_on_set {
+            self.object.loud.increment();
+            let _ = self.ring(Ring::Loud);
+            self.object.bell.set(BELL_STEADY);
+        }
+        let (life, mut held) = (self.object.life.get(), self);
+        loop {
+            let next = held.waiters().find(|&w| is_pending(held.slot(w), me));
+            let Some(index) = next else { break };
+            held = held.await_return(index, stays, life)?;
+        }
+        if pending_on_set {
+            held.object.loud.decrement();
+            if stays && held.object.loud.get() == 0 {
+                let _ = held.fall_silent();
+            }
+        }
+        Some(held)
+    }
+
+    fn await_return(self, index: u32, stays: bool, life: u32) -> Option<Held<'m>> {
+        let slot = self.slot(index);
+        let (registry, own_index, set, mask) = (self.registry, self.index, self.set, self.mask);
+        let (thread, stamp) = (slot.ident.get() as i32, slot.stamp());
+        slot.mark.store(AWAITED, SeqCst);
+        drop(self);
+        let returned = await_thread(slot, thread, stays);
+        let held = registry.hold_index(own_index, set, mask);
+        if held.object.life.get() != life {
+            return None;
+        }
+        if !returned && slot.stamp() == stamp {
+            slot.mark.store(EXCUSED, SeqCst);
+        }
+        Some(held)
+    }
+}
+
+/// A waiter of another thread that was told something and is not back.
+fn is_pending(slot: &Slot, me: usize) -> bool {
+    let told = slot.tag.get() != 0 && slot.state() == State::Going;
+    told && slot.ident.get() != me && slot.mark.load(SeqCst) != EXCUSED
+}
+
+/// Waits until the thread has left its sleep; false if it runs other code (a handler, or code after a jump out of
+/// one) or is no more. The wake-up is the futex; the looks at the thread are for those who will never give it.
+fn await_thread(slot: &Slot, thread: i32, stays: bool) -> bool {
+    const LOOK_EVERY: u64 = 1_000_000;
+    const AMBIGUOUS: u32 = 200;
+    let going = slot.word().load(SeqCst);
+    let mut elsewhere = 0;
+    loop {
+        if slot.word().load(SeqCst) != going || slot.state() != State::Going {
+            return true;
+        }
+        futex_wait(slot.word(), going, Some(LOOK_EVERY));
+        match below::whereabouts(thread) {
+            below::Whereabouts::HandlersBlocked => {}
+            // It holds the file by now: the number may be closed. It only has to be seen off if the set lives on.
+            below::Whereabouts::InWait if stays => {}
+            below::Whereabouts::Running if stays && elsewhere < AMBIGUOUS => elsewhere += 1,
+            _ => return slot.word().load(SeqCst) != going,
+        }
+    }
+}
+
+impl Registry {
+    fn new_sleepers_set(&self, object: Set, mask: &Masked) -> Result<Set> {
+        let bell = self.bell(mask)?;
+        let fd = below::sleepers_set()?;
+        let set = Set::at(fd);
+        let furnished = set.hang_bell(&bell).and_then(|()| set.watch_edges(object));
+        match furnished.and_then(|()| self.table.entry(fd)) {
+            Ok(entry) => {
+                entry.set_helper();
+                Ok(set)
+            }
+            Err(error) => {
+                below::close(fd);
+                Err(error)
+            }
+        }
+    }
+
+    fn drop_sleepers_set(&self, set: Set, mask: &Masked) {
+        let ours = self.helper_is_ours(set.fd(), mask);
+        if let Some(entry) = self.table.get(set.fd()) {
+            entry.clear_helper();
+        }
+        if ours {
+            below::close(set.fd());
+        }
+    }
+
+    /// Is a helper's number still the helper? (The program may have closed it by a raw system call.)
+    pub fn helper_is_ours(&self, fd: RawFd, mask: &Masked) -> bool {
+        let Some(bell) = self.bell.known(mask).filter(|bell| bell.is_ours()) else { return false };
+        bell.fd() == fd || Set::at(fd).is_ours(&bell)
+    }
+}
