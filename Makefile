@@ -43,7 +43,7 @@ WHERE = PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' BINDIR='$(BINDIR)' LIBDIR='$(LIB
 	CMAKEDIR='$(CMAKEDIR)' INSTALL='$(INSTALL)'
 export CARGO
 
-.PHONY: build demo check check-c check-rust check-headers check-symbols check-smoke check-consumers \
+.PHONY: build demo check check-c check-rust check-loom check-headers check-symbols check-smoke check-consumers \
 	check-command check-valgrind check-asan check-oldkernel check-clients check-clients-full \
 	install uninstall clean help
 
@@ -79,6 +79,9 @@ check-c: build ## the C tests against the shared and the static library and with
 
 check-rust: ## the Rust unit tests
 	$(CARGO) test --locked -p evshim --lib $(CARGOFLAGS)
+
+check-loom: ## models of the lock-free parts, every interleaving (builds loom)
+	RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=$(CARGO_TARGET_DIR)/loom $(CARGO) test --locked --release --test loom
 
 check-headers: ## the public headers, alone and together, in every C and C++ standard
 	scripts/check-headers.sh

@@ -28,6 +28,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -390,6 +391,7 @@ static void h_run_body(const struct h_test *test, const sigset_t *original)
 	sigset_t mask;
 	struct rlimit no_core = { 0, 0 };
 	setpgid(0, 0);
+	prctl(PR_SET_PDEATHSIG, SIGKILL); /* whoever kills the program means its tests, too */
 	setrlimit(RLIMIT_CORE, &no_core);
 	pthread_sigmask(SIG_SETMASK, original, NULL);
 	h_child = getpid();

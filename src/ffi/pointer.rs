@@ -27,3 +27,22 @@ pub fn check<T>(pointer: *const T, count: usize) -> Result<()> {
         _ => Err(Errno::EFAULT),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_that_cannot_be_the_callers() {
+        let good = [0u64; 4];
+        assert_eq!(check(good.as_ptr(), 4), Ok(()));
+        for bad in [0usize, 8, 4095, usize::MAX - 7, usize::MAX - 4095] {
+            assert_eq!(check(bad as *const u64, 1), Err(Errno::EFAULT), "{bad:#x}");
+        }
+        assert_eq!(
+            check(good.as_ptr(), usize::MAX / 4),
+            Err(Errno::EFAULT),
+            "an array longer than the memory"
+        );
+    }
+}

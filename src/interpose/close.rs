@@ -1,6 +1,6 @@
 //! `close` and what is `close` by another name.
 
-use super::{Fate, closing, refuse};
+use super::{Fate, closed, closing, refuse};
 use crate::errno::Errno;
 use crate::host::next::Next;
 use core::ffi::c_int;
@@ -31,7 +31,11 @@ fn next_close(fd: c_int) -> c_int {
 #[cfg_attr(not(test), unsafe(no_mangle))]
 pub extern "C" fn close(fd: c_int) -> c_int {
     match closing(fd) {
-        Fate::Forward => next_close(fd),
+        Fate::Forward => {
+            let result = next_close(fd);
+            closed(fd);
+            result
+        }
         Fate::NotOpen => refuse(Errno::EBADF),
     }
 }

@@ -68,6 +68,15 @@ fn closing_involved(registry: &'static Registry, fd: RawFd) -> Fate {
     })
 }
 
+/// The number was given up. An association by another thread may have come in between: if the number is not open
+/// again, that was for the file that is gone.
+#[inline]
+fn closed(fd: RawFd) {
+    if let Some(registry) = involved(fd) {
+        unchanged_errno(|| registry.retire_closed(fd as u32, fd as u32, &Masked::new()));
+    }
+}
+
 /// A number is taken by another file: whatever it was, helper or not, it is no more.
 fn replacing(fd: RawFd, seen: Seen) {
     if let Some(registry) = involved(fd) {

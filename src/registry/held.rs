@@ -149,8 +149,8 @@ impl Held<'_> {
             user: slot.user.get(),
         };
         self.unlink(index);
-        if slot.state() == State::Queued {
-            slot.turn_into(State::Spent); // R4.5: it keeps its slot and stays silent
+        if slot.word.state() == State::Queued {
+            slot.word.turn_into(State::Spent); // R4.5: it keeps its slot and stays silent
         } else {
             self.release(index);
         }
@@ -191,7 +191,9 @@ impl Held<'_> {
     fn absorb_watch(&self, wake: Wake) {
         let slot = self.slot(wake.cookie.slot);
         // A late wake of an earlier arming, or of a registration whose number was closed: nobody's any more.
-        if slot.stamp() != wake.cookie.arming || slot.state() != State::Armed || slot.home.get() != self.index
+        if slot.word.stamp() != wake.cookie.arming
+            || slot.word.state() != State::Armed
+            || slot.home.get() != self.index
         {
             return;
         }
@@ -201,7 +203,7 @@ impl Held<'_> {
         };
         self.object.armed.decrement();
         slot.events.set((up & super::watch::reportable(slot.want.get() as u32)) as i32);
-        slot.turn_into(State::Queued);
+        slot.word.turn_into(State::Queued);
         self.append(wake.cookie.slot);
     }
 
@@ -292,5 +294,58 @@ impl Held<'_> {
         self.with_bell(|set, bell| set.hush(bell))?;
         self.object.bell.set(BELL_DOWN);
         self.scan()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registry::memory;
+
+    fn queue_of(held: &Held<'_>) -> Vec<usize> {
+        core::iter::from_fn(|| held.take()).map(|event| event.ident).collect()
+    }
+
+    #[test]
+    fn the_queue_keeps_its_order_and_counts_slots() {
+        let registry = memory::keep(Registry::new().unwrap()).unwrap();
+        let mask = Masked::new();
+        let index = registry.arena.new_object(1).unwrap();
+        assert!(registry.arena.new_object(1).is_none(), "one object at most");
+        let held = registry.hold_index(index, Set::at(-1), &mask);
+        held.object.limit.set(4);
+        let slots: Vec<u32> = (0..4).map(|_| held.reserve(State::Event).unwrap()).collect();
+        assert_eq!(held.reserve(State::Event), Err(Errno::EAGAIN));
+        for (ident, &slot) in slots.iter().enumerate() {
+            held.slot(slot).ident.set(ident);
+            held.append(slot);
+        }
+        for gone in [slots[1], slots[3], slots[0]] {
+            held.unlink(gone);
+        }
+        held.append(slots[3]);
+        assert_eq!((held.queued(), held.object.used.get()), (2, 4));
+        assert_eq!(queue_of(&held), [2, 3]);
+        assert_eq!((held.queued(), held.object.used.get()), (0, 2), "an event gives its slot back");
+    }
+
+    #[test]
+    fn late_wakes_are_dropped() {
+        let registry = memory::keep(Registry::new().unwrap()).unwrap();
+        let mask = Masked::new();
+        let index = registry.arena.new_object(1).unwrap();
+        let held = registry.hold_index(index, Set::at(-1), &mask);
+        held.object.limit.set(1);
+        let slot = held.reserve(State::Armed).unwrap();
+        let old = Cookie { slot, arming: held.slot(slot).word.stamp() };
+        let new = Cookie { slot, arming: held.slot(slot).word.renew(State::Armed) };
+        held.object.armed.set(1);
+        held.absorb_watch(Wake { cookie: old, exact: Some(1) });
+        assert_eq!(held.queued(), 0);
+        held.slot(slot).want.set(1);
+        held.absorb_watch(Wake { cookie: new, exact: Some(0x11) });
+        held.absorb_watch(Wake { cookie: new, exact: Some(0x11) });
+        assert_eq!((held.queued(), held.object.armed.get()), (1, 0), "one-shot");
+        assert_eq!(held.take().map(|event| event.events), Some(0x11));
     }
 }

@@ -151,7 +151,7 @@ impl Registry {
             let Ok(number) = self.hold_number(fd, mask) else { return };
             let held = self.hold_index(index, Set::at(-1), mask).through_a_number();
             let slot = held.slot(first);
-            let still = matches!(slot.state(), State::Armed | State::Queued | State::Spent);
+            let still = matches!(slot.word.state(), State::Armed | State::Queued | State::Spent);
             if held.object.watches.get() == first && still && slot.fd.get() == fd {
                 held.remove(&number, first);
             }

@@ -116,13 +116,13 @@ impl Arena {
     /// A slot that will be a `state`.
     pub fn new_slot(&self, state: State) -> Option<u32> {
         let index = self.header().slots.take(self.last_slot, |i| self.slot(i).next.atomic())?;
-        self.slot(index).renew(state);
+        self.slot(index).word.renew(state);
         Some(index)
     }
 
     /// Gives a slot back; its stamp is void from now on.
     pub fn free_slot(&self, index: u32) {
-        self.slot(index).renew(State::Free);
+        self.slot(index).word.renew(State::Free);
         self.header().slots.freed.push(index, |i| self.slot(i).next.atomic());
     }
 }

@@ -33,6 +33,7 @@ mod sync;
 pub mod table;
 pub mod wait;
 pub mod watch;
+pub mod word;
 
 use crate::errno::Result;
 use crate::host::below;

@@ -5,7 +5,8 @@
 
 use super::cell::{Cell32, Cell64, CellInt, CellSize};
 use super::lock::Lock;
-use super::sync::{AtomicU32, Ordering::*};
+pub use super::word::State;
+use super::word::Word;
 use crate::host::{ReadySet, Set};
 
 /// A kernel object of the guest system: an event queue with a ready set. Fields are guarded by `lock`.
@@ -66,33 +67,12 @@ pub struct Guest {
     pub nanoseconds: Cell32,
 }
 
-/// What a slot is. The lower four bits of `Slot::word`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[repr(u32)]
-pub enum State {
-    /// On the free list.
-    Free = 0,
-    /// An event of its own, queued or about to be.
-    Event = 1,
-    /// A watch that waits for the kernel.
-    Armed = 2,
-    /// A watch whose event is in the queue.
-    Queued = 3,
-    /// A watch whose event was retrieved: it keeps its slot and reports nothing (R4.5).
-    Spent = 4,
-    /// A waiter between its check and its return from the kernel.
-    Going = 5,
-    /// A waiter that returned.
-    Back = 6,
-}
-
 /// One slot: an event, a watch with its event, or a waiter. Guarded by its object's lock but for `word`.
 #[repr(C)]
 #[derive(Default)]
 pub struct Slot {
-    /// Kind and state in the lower four bits; above them a stamp that changes with every arming and every reuse, so
-    /// that who remembers the stamp knows whether the slot is still what it was.
-    word: AtomicU32,
+    /// What it is, and which one.
+    pub word: Word,
     /// Next in the queue, among the waiters, or on the free list.
     pub next: Cell32,
     /// Previous in the queue.
@@ -117,53 +97,8 @@ pub struct Slot {
     pub next_watch: Cell32,
     /// See `next_watch`.
     pub previous_watch: Cell32,
-    /// Watch: the kernel has a registration. Waiter: somebody waits for its return.
-    pub mark: AtomicU32,
+    /// Watch: the kernel has a registration. Waiter: nobody waits for its return any more.
+    pub mark: Cell32,
 }
 
 const _: () = assert!(core::mem::size_of::<Slot>() <= 64 && core::mem::size_of::<Object>() <= 136);
-
-const STATE: u32 = 15;
-
-impl Slot {
-    /// What it is now.
-    pub fn state(&self) -> State {
-        match self.word.load(Relaxed) & STATE {
-            1 => State::Event,
-            2 => State::Armed,
-            3 => State::Queued,
-            4 => State::Spent,
-            5 => State::Going,
-            6 => State::Back,
-            _ => State::Free,
-        }
-    }
-
-    /// The stamp.
-    pub fn stamp(&self) -> u32 {
-        self.word.load(Relaxed) >> 4
-    }
-
-    /// The same thing in another state.
-    pub fn turn_into(&self, state: State) {
-        self.word.store(self.word.load(Relaxed) & !STATE | state as u32, Relaxed);
-    }
-
-    /// Another thing: the stamp changes, and what remembered the old one is void.
-    pub fn renew(&self, state: State) -> u32 {
-        let stamp = (self.word.load(Relaxed) >> 4).wrapping_add(1) << 4 >> 4;
-        self.word.store(stamp << 4 | state as u32, Release);
-        stamp
-    }
-
-    /// A waiter returned from the kernel: true if the slot was still its own.
-    pub fn come_back(&self, stamp: u32) -> bool {
-        let going = stamp << 4 | State::Going as u32;
-        self.word.compare_exchange(going, stamp << 4 | State::Back as u32, SeqCst, SeqCst).is_ok()
-    }
-
-    /// The word, for who waits until it changes.
-    pub fn word(&self) -> &AtomicU32 {
-        &self.word
-    }
-}

@@ -122,3 +122,27 @@ impl Table {
         (first..end).map(|n| n as RawFd).filter(|&fd| self.get(fd).is_some_and(Entry::involved))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_involved_one_by_one() {
+        let table = Table::new().unwrap();
+        assert!(table.get(0).is_none() && table.get(-1).is_none() && table.get(i32::MAX).is_none());
+        assert!(table.entry(-1).is_err());
+        for fd in [3, 5000, 1_000_000] {
+            table.entry(fd).unwrap().set_object(7);
+        }
+        table.entry(4).unwrap().watches.set(1);
+        table.entry(6).unwrap();
+        table.entry(9).unwrap().set_helper();
+        assert_eq!(table.involved(0, u32::MAX).collect::<Vec<_>>(), [3, 4, 9, 5000, 1_000_000]);
+        assert_eq!(table.involved(4, 4999).collect::<Vec<_>>(), [4, 9]);
+        assert_eq!(table.get(9).unwrap().object(), None, "a helper is no object");
+        table.get(9).unwrap().clear_helper();
+        table.get(3).unwrap().clear_helper();
+        assert!(!table.get(9).unwrap().involved() && table.get(3).unwrap().involved());
+    }
+}

@@ -18,7 +18,6 @@
 
 use super::held::{BELL_STEADY, Held};
 use super::record::{Slot, State};
-use super::sync::{Ordering::*, futex_wait, futex_wake};
 use super::{Registry, fork};
 use crate::errno::{Errno, Result};
 use crate::host::{Masked, RawFd, ReadySet, Ring, Set, Until, Wakes, below};
@@ -44,9 +43,8 @@ pub enum Woken {
 const TOLD: u32 = 1;
 const GONE: u32 = 2;
 
-/// `Slot::mark` of a waiter: somebody waits for its return, or gave up.
-const AWAITED: u32 = 1;
-const EXCUSED: u32 = 2;
+/// `Slot::mark` of a waiter: whoever waited for its return gave up.
+const EXCUSED: u32 = 1;
 
 struct Waiter {
     index: u32,
@@ -76,7 +74,7 @@ impl<'m> Held<'m> {
             let slot = held.slot(waiter.index);
             let unsatisfied = slept.is_ok() && !wakes.is_empty() && slot.tag.get() == 0;
             if unsatisfied && waiter.own_set.is_some() && held.harvest().is_ok() && held.queued() < want {
-                slot.turn_into(State::Going); // in the same set: a new one would wake at once
+                slot.word.turn_into(State::Going); // in the same set: a new one would wake at once
                 continue;
             }
             let told = (slot.tag.get(), Woken::Told(slot.beside.get() as i32, slot.user.get()));
@@ -110,11 +108,9 @@ impl<'m> Held<'m> {
             return (slept, Err(Woken::Interrupted)); // a handler forked, and this is the child
         }
         let slot = registry.arena.slot(waiter.index);
-        if slot.come_back(waiter.stamp) && slot.mark.load(SeqCst) != 0 {
-            futex_wake(slot.word(), i32::MAX);
-        }
+        slot.word.come_back(waiter.stamp);
         let held = registry.hold_index(index, set, mask);
-        if slot.stamp() != waiter.stamp {
+        if slot.word.stamp() != waiter.stamp {
             let woken = if slept == Err(Errno::EINTR) { Woken::Interrupted } else { Woken::Gone };
             return (slept, Err(woken));
         }
@@ -137,11 +133,11 @@ impl<'m> Held<'m> {
         slot.fd.set(number);
         slot.want.set(own_set.map_or(0, |set| set.fd() + 1));
         slot.tag.set(0);
-        slot.mark.store(0, Relaxed);
+        slot.mark.set(0);
         slot.home.set(self.index);
         slot.next.set(self.object.waiters.get());
         self.object.waiters.set(index);
-        Ok(Waiter { index, stamp: slot.stamp(), own_set })
+        Ok(Waiter { index, stamp: slot.word.stamp(), own_set })
     }
 
     /// Records of the calling thread on this object are finished: see the module.
@@ -243,16 +239,15 @@ impl<'m> Held<'m> {
     fn await_return(self, index: u32, stays: bool, life: u32) -> Option<Held<'m>> {
         let slot = self.slot(index);
         let (registry, own_index, set, mask) = (self.registry, self.index, self.set, self.mask);
-        let (thread, stamp) = (slot.ident.get() as i32, slot.stamp());
-        slot.mark.store(AWAITED, SeqCst);
+        let stamp = slot.word.stamp();
         drop(self);
-        let returned = await_thread(slot, thread, stays);
+        let returned = await_thread(slot, stamp, stays);
         let held = registry.hold_index(own_index, set, mask);
         if held.object.life.get() != life {
             return None;
         }
-        if !returned && slot.stamp() == stamp {
-            slot.mark.store(EXCUSED, SeqCst);
+        if !returned && slot.word.stamp() == stamp {
+            slot.mark.set(EXCUSED);
         }
         Some(held)
     }
@@ -260,28 +255,30 @@ impl<'m> Held<'m> {
 
 /// A waiter of another thread that was told something and is not back.
 fn is_pending(slot: &Slot, me: usize) -> bool {
-    let told = slot.tag.get() != 0 && slot.state() == State::Going;
-    told && slot.ident.get() != me && slot.mark.load(SeqCst) != EXCUSED
+    let gone = matches!(slot.word.state(), State::Going | State::Awaited);
+    gone && slot.tag.get() != 0 && slot.ident.get() != me && slot.mark.get() != EXCUSED
 }
 
 /// Waits until the thread has left its sleep; false if it runs other code (a handler, or code after a jump out of
 /// one) or is no more. The wake-up is the futex; the looks at the thread are for those who will never give it.
-fn await_thread(slot: &Slot, thread: i32, stays: bool) -> bool {
+fn await_thread(slot: &Slot, stamp: u32, stays: bool) -> bool {
     const LOOK_EVERY: u64 = 1_000_000;
-    const AMBIGUOUS: u32 = 200;
-    let going = slot.word().load(SeqCst);
-    let mut elsewhere = 0;
+    /// Looks at a running thread: it may be inside the kernel, where the program's mask is in force before the
+    /// number is looked up and after the sleep, or in a handler that takes its time.
+    const PATIENCE: u32 = 200;
+    let thread = slot.ident.get() as i32;
+    let set = if slot.want.get() != 0 { slot.want.get() - 1 } else { slot.fd.get() };
+    let mut running = 0;
     loop {
-        if slot.word().load(SeqCst) != going || slot.state() != State::Going {
+        if slot.word.await_return(stamp, Some(LOOK_EVERY)) {
             return true;
         }
-        futex_wait(slot.word(), going, Some(LOOK_EVERY));
-        match below::whereabouts(thread) {
+        match below::whereabouts(thread, set) {
             below::Whereabouts::HandlersBlocked => {}
-            // It holds the file by now: the number may be closed. It only has to be seen off if the set lives on.
+            // It sleeps and holds the file, so the number may be closed. If the set lives on it must be seen off.
             below::Whereabouts::InWait if stays => {}
-            below::Whereabouts::Running if stays && elsewhere < AMBIGUOUS => elsewhere += 1,
-            _ => return slot.word().load(SeqCst) != going,
+            below::Whereabouts::Running if running < PATIENCE => running += 1,
+            _ => return false,
         }
     }
 }

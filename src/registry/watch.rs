@@ -8,7 +8,6 @@ use super::Registry;
 use super::held::Held;
 use super::lock::Guard;
 use super::record::State;
-use super::sync::Ordering::*;
 use super::table::Entry;
 use crate::errno::Result;
 use crate::host::{Class, Cookie, Masked, RawFd, ReadySet, Set};
@@ -77,7 +76,7 @@ impl<'m> Held<'m> {
         let index = self.reserve(State::Spent)?;
         let slot = self.slot(index);
         slot.fd.set(number.fd);
-        slot.mark.store(0, Relaxed);
+        slot.mark.set(0);
         slot.beside.set(number.entry.watches.get());
         number.entry.watches.set(index);
         let first = self.object.watches.get();
@@ -94,20 +93,21 @@ impl<'m> Held<'m> {
     /// if the kernel holds an enabled registration, whose stamp is void now: arm anew or [`Held::unregister`].
     pub fn quiet(&self, index: u32) -> bool {
         let slot = self.slot(index);
-        let before = slot.state();
+        let before = slot.word.state();
         match before {
             State::Queued => self.unlink(index),
             State::Armed => self.object.armed.decrement(),
             _ => {}
         }
-        slot.renew(State::Spent);
+        slot.word.renew(State::Spent);
         before == State::Armed
     }
 
     /// Drops the kernel's registration of a watch.
     pub fn unregister(&self, index: u32) {
         let slot = self.slot(index);
-        if slot.mark.swap(0, Relaxed) != 0 {
+        if slot.mark.get() != 0 {
+            slot.mark.set(0);
             self.set.disarm(&self.object.batch, slot.fd.get());
         }
     }
@@ -115,12 +115,12 @@ impl<'m> Held<'m> {
     /// Arms a spent watch in the kernel for `Slot::want`.
     pub fn arm(&self, index: u32) -> Result<Class> {
         let slot = self.slot(index);
-        let cookie = Cookie { slot: index, arming: slot.renew(State::Spent) };
-        let held = slot.mark.load(Relaxed) != 0;
+        let cookie = Cookie { slot: index, arming: slot.word.renew(State::Spent) };
+        let held = slot.mark.get() != 0;
         let class = self.set.arm(&self.object.batch, slot.fd.get(), cookie, slot.want.get() as u32, held)?;
         if class == Class::Pollable {
-            slot.mark.store(1, Relaxed);
-            slot.turn_into(State::Armed);
+            slot.mark.set(1);
+            slot.word.turn_into(State::Armed);
             self.object.armed.increment();
         }
         Ok(class)
@@ -128,7 +128,7 @@ impl<'m> Held<'m> {
 
     /// A watch of something that never becomes ready for what it asks: pending until it is ended or replaced.
     pub fn arm_for_nothing(&self, index: u32) {
-        self.slot(index).turn_into(State::Armed);
+        self.slot(index).word.turn_into(State::Armed);
         self.object.armed.increment();
     }
 
@@ -136,7 +136,7 @@ impl<'m> Held<'m> {
     pub fn report(&self, index: u32, bits: u32) {
         let slot = self.slot(index);
         slot.events.set(bits as i32);
-        slot.turn_into(State::Queued);
+        slot.word.turn_into(State::Queued);
         self.append(index);
     }
 
@@ -145,7 +145,7 @@ impl<'m> Held<'m> {
     pub fn remove(&self, number: &HeldNumber, index: u32) {
         let slot = self.slot(index);
         self.quiet(index);
-        if slot.mark.load(Relaxed) != 0 && self.set_is_ours() {
+        if slot.mark.get() != 0 && self.set_is_ours() {
             self.unregister(index);
         }
         self.unchain_beside(number, index);

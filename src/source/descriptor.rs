@@ -83,7 +83,7 @@ pub fn watch(held: &Held<'_>, number: &HeldNumber, fd: RawFd, interest: Interest
 /// already. ENOENT: there is none.
 pub fn unwatch(held: &Held<'_>, number: &HeldNumber) -> Result<bool> {
     let index = held.find(number).ok_or(Errno::ENOENT)?;
-    let pending = held.slot(index).state() != State::Spent;
+    let pending = held.slot(index).word.state() != State::Spent;
     held.remove(number, index);
     held.settle()?;
     Ok(pending)

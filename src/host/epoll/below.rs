@@ -215,7 +215,7 @@ impl Drop for Masked {
 pub enum Whereabouts {
     /// It blocks every signal: on its way into the wait or out of it.
     HandlersBlocked,
-    /// It sleeps in the wait.
+    /// It sleeps in the wait on that set.
     InWait,
     /// It runs: on its way out of the wait inside the kernel, or in code of the program's.
     Running,
@@ -223,9 +223,9 @@ pub enum Whereabouts {
     Elsewhere,
 }
 
-/// Looks where a thread of this process is.
+/// Looks where a thread of this process is that went to sleep on `set`.
 #[inline(never)] // its buffer must not grow the stack of those who call it on a rare path only
-pub fn whereabouts(thread: i32) -> Whereabouts {
+pub fn whereabouts(thread: i32, set: RawFd) -> Whereabouts {
     const ALL: u64 = !(1 << (libc::SIGKILL - 1) | 1 << (libc::SIGSTOP - 1));
     let mut text = [0u8; 2048];
     match blocked_signals(read_of_thread(thread, b"/status\0", &mut text)) {
@@ -234,11 +234,15 @@ pub fn whereabouts(thread: i32) -> Whereabouts {
         None => return Whereabouts::Elsewhere,
     }
     // "running", or the number of the system call and its arguments, or -1 in other kernel code.
-    let call = read_of_thread(thread, b"/syscall\0", &mut text);
-    let first = call.split(|&b| b == b' ' || b == b'\n').next().unwrap_or_default();
-    match core::str::from_utf8(first).map(str::parse::<libc::c_long>) {
-        Ok(Ok(libc::SYS_epoll_pwait2 | libc::SYS_epoll_pwait)) => Whereabouts::InWait,
-        Ok(Ok(_)) => Whereabouts::Elsewhere,
+    let call = core::str::from_utf8(read_of_thread(thread, b"/syscall\0", &mut text)).unwrap_or_default();
+    let mut words = call.split_ascii_whitespace();
+    let number = words.next().map(str::parse::<libc::c_long>);
+    let argument = words.next().and_then(|word| RawFd::from_str_radix(word.strip_prefix("0x")?, 16).ok());
+    match number {
+        Some(Ok(libc::SYS_epoll_pwait2 | libc::SYS_epoll_pwait)) if argument == Some(set) => {
+            Whereabouts::InWait
+        }
+        Some(Ok(_)) => Whereabouts::Elsewhere,
         _ => Whereabouts::Running,
     }
 }

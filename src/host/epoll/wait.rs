@@ -116,3 +116,17 @@ impl Default for Wakes {
 fn ms_up(left: Option<u64>) -> i32 {
     left.map_or(-1, |ns| i32::try_from(ns.div_ceil(1_000_000)).unwrap_or(i32::MAX))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn milliseconds_are_rounded_up() {
+        assert_eq!(ms_up(None), -1);
+        assert_eq!(ms_up(Some(0)), 0);
+        assert_eq!(ms_up(Some(1)), 1);
+        assert_eq!(ms_up(Some(1_000_001)), 2);
+        assert_eq!(ms_up(Some(u64::MAX)), i32::MAX);
+    }
+}

@@ -1,0 +1,144 @@
+#!/usr/bin/env bash
+# check-consumers.sh smoke|full: builds and runs consumers of an installed evshim. The tree is installed below a
+# DESTDIR and then moved, so that whatever remembers the old place fails here. smoke is pkg-config alone; full
+# adds CMake, Meson and autotools, and does everything a second time with a linker told --as-needed.
+. "$(dirname "$0")/lib.sh"
+
+mode=${1:-full}
+case $mode in smoke | full) ;; *) die "usage: check-consumers.sh smoke|full" ;; esac
+make_scratch
+moved=$scratch/moved/evshim
+
+install_and_move() {
+    # A plain environment: directories that the caller set for make are not for this tree.
+    (cd "$EVSHIM_ROOT" && env -u BINDIR -u LIBDIR -u INCLUDEDIR -u MANDIR -u DOCDIR -u PKGCONFIGDIR -u CMAKEDIR \
+        DESTDIR="$scratch/stage" PREFIX=/opt/evshim scripts/install.sh) || return 1
+    mkdir -p "$scratch/moved" && mv "$scratch/stage/opt/evshim" "$moved" && rm -rf "$scratch/stage" || return 1
+    if grep -rIl -e "$scratch/stage" -e /opt/evshim "$moved" --exclude=.installed; then
+        echo "these files remember where they were installed" >&2
+        return 1
+    fi
+}
+
+# The consumers' programs are built outside the repository.
+copy_consumers() {
+    rm -rf "$scratch/work"
+    cp -R "$EVSHIM_ROOT/ctests/consumers" "$scratch/work"
+    cp "$scratch/work/consumer.c" "$scratch/work/autotools/"
+}
+
+uses_library() { # yes|no PROGRAM: whether the loader would bring the moved libevshim.so.0
+    local found=no
+    if ldd "$2" 2>/dev/null | grep -q "$moved/lib/libevshim.so.$SOVERSION"; then found=yes; fi
+    [ "$found" = "$1" ] || {
+        echo "$2: the shared library is used: $found, expected: $1"
+        return 1
+    }
+}
+
+with_pkg_config() {
+    cd "$scratch/work/pkg-config"
+    make -s
+    local program
+    for program in shared everything static; do "./$program"; done
+    uses_library yes ./shared
+    uses_library yes ./everything
+    uses_library no ./static
+}
+
+with_full_static() {
+    cd "$scratch/work/pkg-config"
+    make -s full-static
+    # The program's own place decides nothing: it needs no loader.
+    env -u LD_LIBRARY_PATH ./full-static
+}
+
+with_command() {
+    cd "$scratch/work"
+    local evshim=$moved/bin/evshim source=consumer.c
+    # shellcheck disable=SC2046  # flags are words
+    cc -o by-command "$source" $("$evshim" flags)
+    # shellcheck disable=SC2046
+    cc -o by-command-static "$source" $("$evshim" flags --cflags --static ports)
+    ./by-command
+    ./by-command-static
+    uses_library yes ./by-command
+    uses_library no ./by-command-static
+    # Where the loader would not find the library by itself, the command brings it in.
+    if env -u LD_LIBRARY_PATH ./by-command; then
+        echo "the program found a library that is not the moved one"
+        return 1
+    fi
+    env -u LD_LIBRARY_PATH "$evshim" run ./by-command
+}
+
+with_cmake() {
+    cd "$scratch/work/cmake"
+    cmake -G "Unix Makefiles" -S . -B build -DCMAKE_PREFIX_PATH="$moved" -DCMAKE_C_FLAGS="-Wall -Wextra -Werror"
+    cmake --build build
+    (cd build && ctest --output-on-failure)
+    uses_library yes build/consumer_shared
+    uses_library no build/consumer_static
+    # What is not there must be refused: a later version, an interface that does not exist.
+    mkdir refused
+    printf '%s\n' 'cmake_minimum_required(VERSION 3.13)' 'project(refused C)' \
+        'find_package(evshim 99 CONFIG QUIET)' \
+        'if(evshim_FOUND)' 'message(FATAL_ERROR "version 99 was found")' 'endif()' \
+        'find_package(evshim CONFIG QUIET COMPONENTS nonsense)' \
+        'if(evshim_FOUND)' 'message(FATAL_ERROR "the component nonsense was found")' 'endif()' \
+        'find_package(evshim CONFIG REQUIRED OPTIONAL_COMPONENTS nonsense)' >refused/CMakeLists.txt
+    cmake -S refused -B refused/build -DCMAKE_PREFIX_PATH="$moved"
+}
+
+with_meson() {
+    cd "$scratch/work/meson"
+    meson setup build --cmake-prefix-path "$moved"
+    meson test -C build --print-errorlogs
+    uses_library yes build/consumer-shared
+    uses_library no build/consumer-static
+    [ -x build/consumer-cmake ]
+}
+
+with_autotools() {
+    cd "$scratch/work/autotools"
+    autoreconf -fi
+    ./configure
+    make check || {
+        cat test-suite.log
+        return 1
+    }
+    uses_library yes ./consumer-shared
+    uses_library no ./consumer-static
+}
+
+# ok runs in this shell with errexit off; each consumer gets a shell of its own where every failure counts.
+consumer() { # NAME FUNCTION
+    ok "$1" bash -c "set -eu; $(declare -f uses_library "$2"); moved=\$1 scratch=\$2; $2" \
+        consumer "$moved" "$scratch"
+}
+
+all_consumers() {
+    local label=$1
+    copy_consumers
+    consumer "pkg-config$label" with_pkg_config
+    consumer "evshim flags and run$label" with_command
+    [ "$mode" = full ] || return 0
+    consumer "cmake$label" with_cmake
+    consumer "meson$label" with_meson
+    consumer "autotools$label" with_autotools
+}
+
+heading "consumers of an installed tree ($mode)"
+ok "install and move" install_and_move
+[ "$failed" -eq 0 ] || summary "consumers"
+
+export PKG_CONFIG_PATH=$moved/lib/pkgconfig LD_LIBRARY_PATH=$moved/lib SOVERSION
+unset LDFLAGS CFLAGS CPPFLAGS MAKEFLAGS MFLAGS MAKELEVEL
+all_consumers ""
+if [ "$mode" = full ]; then
+    consumer "pkg-config, -static" with_full_static
+    LDFLAGS=-Wl,--as-needed
+    export LDFLAGS
+    all_consumers ", --as-needed"
+fi
+summary "consumers"

@@ -1,0 +1,97 @@
+#!/usr/bin/env bash
+# Installs what `make build` made. Called by `make install`, which passes PREFIX, DESTDIR and the directories
+# below PREFIX in the environment. Every installed file finds the others relative to itself, so the tree may be
+# moved as a whole.
+. "$(dirname "$0")/lib.sh"
+cd "$EVSHIM_ROOT"
+
+: "${PREFIX:=/usr/local}" "${DESTDIR:=}" "${INSTALL:=install}"
+: "${BINDIR:=$PREFIX/bin}" "${LIBDIR:=$PREFIX/lib}" "${INCLUDEDIR:=$PREFIX/include}"
+: "${MANDIR:=$PREFIX/share/man}" "${DOCDIR:=$PREFIX/share/doc/evshim}"
+: "${PKGCONFIGDIR:=$LIBDIR/pkgconfig}" "${CMAKEDIR:=$LIBDIR/cmake/evshim}"
+for directory in "$PREFIX" "$BINDIR" "$LIBDIR" "$INCLUDEDIR" "$MANDIR" "$DOCDIR" "$PKGCONFIGDIR" "$CMAKEDIR"; do
+    case $directory in /*) ;; *) die "not an absolute path: $directory" ;; esac
+done
+[ -e build/lib/libevshim.so ] || die "build/lib is empty: run make first"
+
+make_scratch
+# What was put where, for `make uninstall`.
+manifest=$scratch/manifest
+put() { # mode source target
+    "$INSTALL" -d "$DESTDIR${3%/*}"
+    # Removed first: writing into a library that a program has mapped would crash the program.
+    rm -f "$DESTDIR$3"
+    "$INSTALL" -m "$1" "$2" "$DESTDIR$3"
+    printf '%s\n' "$3" >>"$manifest"
+}
+link() { # text target
+    ln -sfn "$1" "$DESTDIR$2"
+    printf '%s\n' "$2" >>"$manifest"
+}
+
+put 755 "build/lib/libevshim.so.$VERSION" "$LIBDIR/libevshim.so.$VERSION"
+link "libevshim.so.$VERSION" "$LIBDIR/libevshim.so.$SOVERSION"
+link "libevshim.so.$SOVERSION" "$LIBDIR/libevshim.so"
+put 644 build/lib/libevshim.a "$LIBDIR/libevshim.a"
+
+# Each directory below include/evshim is one interface: a -I of its own, a .pc file, a CMake component.
+components=$(cd include/evshim && printf '%s\n' */ | tr -d / | sort | xargs)
+while IFS= read -r header; do
+    put 644 "$header" "$INCLUDEDIR/${header#include/}"
+done < <(find include/evshim -name '*.h' | sort)
+
+native=$(native_static_libs)
+homepage=$(sed -En 's/^(homepage|repository) *= *"([^"]*)".*/\2/p' Cargo.toml | head -n 1)
+common=(VERSION="$VERSION" SOVERSION="$SOVERSION" NATIVE_STATIC_LIBS="$native")
+
+requires=""
+for component in $components; do
+    requires="$requires${requires:+, }evshim-$component = $VERSION"
+done
+for template in pkgconfig/*.pc.in; do
+    name=$(basename "$template" .in)
+    fill "$template" "$scratch/$name" "${common[@]}" REQUIRES="$requires" HOMEPAGE="$homepage" \
+        PREFIX_RELATIVE="$(relative_path "$PKGCONFIGDIR" "$PREFIX")" \
+        LIBDIR_RELATIVE="$(relative_path "$PKGCONFIGDIR" "$LIBDIR")" \
+        INCLUDEDIR_RELATIVE="$(relative_path "$PKGCONFIGDIR" "$INCLUDEDIR")"
+    # A URL only where Cargo.toml names one.
+    if [ -z "$homepage" ]; then sed -i '/^URL:/d' "$scratch/$name"; fi
+    put 644 "$scratch/$name" "$PKGCONFIGDIR/$name"
+done
+
+pointer_size=$(printf '__SIZEOF_POINTER__\n' | "${CC:-cc}" -E -P - | tail -n 1)
+for template in cmake/*.cmake.in; do
+    name=$(basename "$template" .in)
+    fill "$template" "$scratch/$name" "${common[@]}" COMPONENTS="$components" POINTER_SIZE="$pointer_size" \
+        NATIVE_STATIC_LIBS_CMAKE="${native// /;}" \
+        LIBDIR_RELATIVE="$(relative_path "$CMAKEDIR" "$LIBDIR")" \
+        INCLUDEDIR_RELATIVE="$(relative_path "$CMAKEDIR" "$INCLUDEDIR")"
+    put 644 "$scratch/$name" "$CMAKEDIR/$name"
+done
+
+fill command/evshim.in "$scratch/evshim" "${common[@]}" \
+    LIBDIR_RELATIVE="$(relative_path "$BINDIR" "$LIBDIR")" \
+    INCLUDEDIR_RELATIVE="$(relative_path "$BINDIR" "$INCLUDEDIR")"
+put 755 "$scratch/evshim" "$BINDIR/evshim"
+
+while IFS= read -r page; do
+    section=${page##*.}
+    put 644 "$page" "$MANDIR/man$section/${page##*/}"
+done < <(find man -type f -name '*.[1-9]' | sort)
+
+for document in README.md CHANGELOG.md LICENSE-MIT LICENSE-APACHE; do
+    if [ -f "$document" ]; then put 644 "$document" "$DOCDIR/$document"; fi
+done
+if [ -d docs ]; then
+    while IFS= read -r document; do
+        put 644 "$document" "$DOCDIR/${document#docs/}"
+    done < <(find docs -type f -name '*.md' | sort)
+fi
+if [ -d examples ]; then
+    while IFS= read -r example; do
+        put 644 "$example" "$DOCDIR/$example"
+    done < <(find examples -type f \( \( -name '*.c' -o -name '*.h' \) -o -name '*.rs' -o -name '*.md' -o -name 'Makefile' \) | sort)
+fi
+
+put 644 "$manifest" "$DOCDIR/.installed"
+printf 'installed evshim %s below %s\n' "$VERSION" "$DESTDIR$PREFIX"
