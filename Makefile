@@ -101,7 +101,7 @@ check-consumers: build ## consumers with pkg-config, CMake, Meson and autotools,
 
 check-valgrind: build ## the C tests (shared) under valgrind's memcheck
 	scripts/setup.sh valgrind
-	EVSHIM_TEST_SLOW=$${EVSHIM_TEST_SLOW:-10} ctests/run -m shared -w "$(VALGRIND)" \
+	EVSHIM_TEST_VALGRIND=1 EVSHIM_TEST_SLOW=$${EVSHIM_TEST_SLOW:-10} ctests/run -m shared -w "$(VALGRIND)" \
 		$(or $(CTESTS_ARGS),$(VALGRIND_TESTS))
 
 check-asan: ## the C tests under AddressSanitizer: linked, and preloaded after libasan

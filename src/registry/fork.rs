@@ -51,7 +51,7 @@ pub fn current_or_new() -> Result<&'static Registry> {
 
 fn page() -> Option<&'static ForkPage> {
     if PLACE.load(Acquire).is_null() {
-        let base = below::map(PAGE, false);
+        let base = below::map(PAGE);
         if base.is_null() {
             return None;
         }

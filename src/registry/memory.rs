@@ -1,8 +1,10 @@
 //! Mapped memory: the arena of objects and slots, and the leaves of the descriptor table.
 //!
-//! The arena is MAP_SHARED from its first page, with its whole address range reserved at once: it grows by touching
-//! pages, without malloc (a `port_send` in a handler may need a slot) and records never move or vanish. Whoever
-//! holds an index may look at it for ever; stamps and lives say whether it still is what it was.
+//! The arena is MAP_SHARED from its first page, with its whole address range reserved at once. It grows by opening
+//! more of the range, without malloc (a `port_send` in a handler may need a slot), and records never move or vanish.
+//! Whoever holds an index may look at it for ever; stamps and lives say whether it still is what it was. What is not
+//! open yet is inaccessible, so it costs nothing to `mlockall`, to a core file, or to a leak checker that reads all
+//! memory.
 
 // The one place outside ffi, host and interpose that turns mapped addresses into references.
 #![allow(unsafe_code)]
@@ -11,7 +13,7 @@ use super::Registry;
 use super::fork::ForkPage;
 use super::free::FreeList;
 use super::record::{Object, Slot, State};
-use super::sync::{AtomicU32, Ordering::Relaxed};
+use super::sync::{AtomicU32, Ordering::*};
 use super::table::{Leaf, Root};
 use crate::errno::{Errno, Result};
 use crate::host::below;
@@ -36,19 +38,23 @@ struct Header {
 #[repr(C)]
 struct Stock {
     freed: FreeList,
+    /// The highest index that was ever given out.
     fresh: AtomicU32,
+    /// The highest index whose memory is open.
+    opened: AtomicU32,
     in_use: AtomicU32,
 }
 
-impl Stock {
-    fn take<'a>(&self, last: u32, link: impl Fn(u32) -> &'a AtomicU32) -> Option<u32> {
-        let freed = self.freed.pop(link);
-        freed.or_else(|| {
-            let next = |fresh| (fresh < last).then_some(fresh + 1);
-            self.fresh.fetch_update(Relaxed, Relaxed, next).ok().map(|before| before + 1)
-        })
-    }
+/// Where the records of one kind lie.
+#[derive(Clone, Copy)]
+struct Layout {
+    at: usize,
+    size: usize,
+    last: u32,
 }
+
+/// Memory is opened in steps of this many bytes.
+const STEP: usize = 256 << 10;
 
 /// A mapped arena. Copying it copies the address.
 #[derive(Clone, Copy)]
@@ -62,18 +68,27 @@ unsafe impl Send for Arena {}
 // SAFETY: as above.
 unsafe impl Sync for Arena {}
 
-const OBJECTS_AT: usize = 4096;
-const SLOTS_AT: usize = OBJECTS_AT + (MOST_OBJECTS as usize + 1) * size_of::<Object>();
+/// A page of the largest size that systems have.
+const OBJECTS_AT: usize = 64 << 10;
+const SLOTS_AT: usize =
+    (OBJECTS_AT + (MOST_OBJECTS as usize + 1) * size_of::<Object>()).next_multiple_of(STEP);
 
 impl Arena {
     /// Reserves an arena. ENOMEM.
     pub fn map() -> Result<Arena> {
         for size in SIZES {
-            let base = below::map(size, true);
-            if !base.is_null() {
-                let last_slot = ((size - SLOTS_AT) / size_of::<Slot>() - 1) as u32;
-                return Ok(Arena { base, last_slot });
+            let base = below::reserve(size);
+            if base.is_null() {
+                continue;
             }
+            let last_slot = ((size - SLOTS_AT) / size_of::<Slot>() - 1) as u32;
+            let arena = Arena { base, last_slot };
+            // SAFETY: the first page of the range, which nobody else knows of.
+            let header = unsafe { below::open(base, OBJECTS_AT) };
+            let furnished = header
+                && arena.open(&arena.header().objects, arena.objects(), 0)
+                && arena.open(&arena.header().slots, arena.slots(), 0);
+            return if furnished { Ok(arena) } else { Err(Errno::ENOMEM) };
         }
         Err(Errno::ENOMEM)
     }
@@ -83,18 +98,51 @@ impl Arena {
         unsafe { &*self.base.cast() }
     }
 
-    /// The object of an index that [`Arena::new_object`] gave (index 0 is a record that nobody uses).
+    fn objects(&self) -> Layout {
+        Layout { at: OBJECTS_AT, size: size_of::<Object>(), last: MOST_OBJECTS }
+    }
+
+    fn slots(&self) -> Layout {
+        Layout { at: SLOTS_AT, size: size_of::<Slot>(), last: self.last_slot }
+    }
+
+    /// Opens the memory up to a record, if it is not; false if the system has none. Several threads may do the same.
+    fn open(&self, stock: &Stock, layout: Layout, index: u32) -> bool {
+        if index > 0 && index <= stock.opened.load(Acquire) {
+            return true;
+        }
+        let needed = (index as usize + 1) * layout.size;
+        let length = needed.next_multiple_of(STEP).min((layout.last as usize + 1) * layout.size);
+        // SAFETY: within the range, by the layout.
+        let opened = unsafe { below::open(self.base.add(layout.at), length) };
+        if opened {
+            stock.opened.fetch_max((length / layout.size) as u32 - 1, AcqRel);
+        }
+        opened
+    }
+
+    /// The object of an index (index 0 is a record that nobody uses, and stands for those that are not open).
     pub fn object(&self, index: u32) -> &'static Object {
-        let index = index.min(MOST_OBJECTS) as usize;
-        // SAFETY: in bounds by the line above, aligned by the layout, valid when zeroed, never unmapped.
-        unsafe { &*self.base.add(OBJECTS_AT).cast::<Object>().add(index) }
+        let index = if index > self.header().objects.opened.load(Acquire) { 0 } else { index };
+        // SAFETY: open by the line above, aligned by the layout, valid when zeroed, never unmapped.
+        unsafe { &*self.base.add(OBJECTS_AT).cast::<Object>().add(index as usize) }
     }
 
     /// The slot of an index.
     pub fn slot(&self, index: u32) -> &'static Slot {
-        let index = if index > self.last_slot { 0 } else { index as usize };
+        let index = if index > self.header().slots.opened.load(Acquire) { 0 } else { index };
         // SAFETY: as in `object`.
-        unsafe { &*self.base.add(SLOTS_AT).cast::<Slot>().add(index) }
+        unsafe { &*self.base.add(SLOTS_AT).cast::<Slot>().add(index as usize) }
+    }
+
+    fn take<'a>(&self, stock: &Stock, layout: Layout, link: impl Fn(u32) -> &'a AtomicU32) -> Option<u32> {
+        if let Some(freed) = stock.freed.pop(&link) {
+            return Some(freed);
+        }
+        let next = |fresh| (fresh < layout.last).then_some(fresh + 1);
+        let index = stock.fresh.fetch_update(Relaxed, Relaxed, next).ok()? + 1;
+        // An index whose memory cannot be had is lost; the next one will fail alike.
+        self.open(stock, layout, index).then_some(index)
     }
 
     /// A free object record, unless `most` are in use.
@@ -103,7 +151,11 @@ impl Arena {
         let most = most.min(MOST_OBJECTS);
         let room = |used| (used < most).then_some(used + 1);
         stock.in_use.fetch_update(Relaxed, Relaxed, room).ok()?;
-        stock.take(MOST_OBJECTS, |i| self.object(i).oldest.atomic())
+        let taken = self.take(stock, self.objects(), |i| self.object(i).oldest.atomic());
+        if taken.is_none() {
+            stock.in_use.fetch_sub(1, Relaxed);
+        }
+        taken
     }
 
     /// Gives an object record back.
@@ -115,7 +167,7 @@ impl Arena {
 
     /// A slot that will be a `state`.
     pub fn new_slot(&self, state: State) -> Option<u32> {
-        let index = self.header().slots.take(self.last_slot, |i| self.slot(i).next.atomic())?;
+        let index = self.take(&self.header().slots, self.slots(), |i| self.slot(i).next.atomic())?;
         self.slot(index).word.renew(state);
         Some(index)
     }
@@ -129,7 +181,7 @@ impl Arena {
 
 /// A new, empty leaf of the descriptor table.
 pub(super) fn new_leaf() -> *mut Leaf {
-    below::map(size_of::<Leaf>(), false).cast()
+    below::map(size_of::<Leaf>()).cast()
 }
 
 /// Gives back a leaf that lost the race to be installed.
@@ -147,12 +199,12 @@ pub(super) fn leaf_at(leaf: *mut Leaf) -> Option<&'static Leaf> {
 /// The root of a new, empty descriptor table.
 pub(super) fn new_root() -> Option<&'static Root> {
     // SAFETY: a fresh mapping of that size, valid when zeroed, never unmapped. Null becomes None.
-    unsafe { below::map(size_of::<Root>(), false).cast::<Root>().as_ref() }
+    unsafe { below::map(size_of::<Root>()).cast::<Root>().as_ref() }
 }
 
 /// Moves a registry to memory of its own, where it stays.
 pub(super) fn keep(registry: Registry) -> Option<&'static Registry> {
-    let place = below::map(size_of::<Registry>(), false).cast::<Registry>();
+    let place = below::map(size_of::<Registry>()).cast::<Registry>();
     if place.is_null() {
         return None;
     }

@@ -295,16 +295,31 @@ fn decimal(number: i32, room: &mut [u8; 12]) -> &[u8] {
     room.get(at..).unwrap_or_default()
 }
 
-/// Zeroed memory of the process; `shared` survives a fork as one memory. Only the address range is taken: pages
-/// come when they are touched. Null if there is no room.
-pub fn map(length: usize, shared: bool) -> *mut u8 {
-    let sharing = if shared { libc::MAP_SHARED } else { libc::MAP_PRIVATE };
+/// Zeroed memory of the process. Pages come when they are touched. Null if there is none.
+pub fn map(length: usize) -> *mut u8 {
+    new_mapping(length, libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE)
+}
+
+/// A range of addresses for memory that survives a fork as one memory. Nothing of it is accessible until it is
+/// opened. Null if there is no room.
+pub fn reserve(length: usize) -> *mut u8 {
+    new_mapping(length, libc::PROT_NONE, libc::MAP_SHARED)
+}
+
+fn new_mapping(length: usize, access: i32, sharing: i32) -> *mut u8 {
     let flags = sharing | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
     // SAFETY: a new mapping at an address of the kernel's choice touches nothing that exists.
-    let base = unsafe {
-        libc::mmap(core::ptr::null_mut(), length, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0)
-    };
+    let base = unsafe { libc::mmap(core::ptr::null_mut(), length, access, flags, -1, 0) };
     if base == libc::MAP_FAILED { core::ptr::null_mut() } else { base.cast() }
+}
+
+/// Opens a part of a reserved range from one of its pages on; false if the system refuses. Async-signal-safe.
+///
+/// # Safety
+/// The range was given by [`reserve`].
+pub unsafe fn open(base: *mut u8, length: usize) -> bool {
+    // SAFETY: the caller's promise; access is only added.
+    unsafe { libc::mprotect(base.cast(), length, libc::PROT_READ | libc::PROT_WRITE) == 0 }
 }
 
 /// Gives a mapping back.
