@@ -30,12 +30,6 @@ CTESTS_ARGS ?=
 VALGRIND := valgrind --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite \
 	--child-silent-after-fork=no --num-callers=30 --suppressions=scripts/valgrind.supp -q
 
-# Not under valgrind: loops that take minutes there because it runs one thread at a time, and tests that move
-# RLIMIT_NOFILE, above which valgrind keeps descriptors of its own. VALGRIND_SKIP= runs them all the same.
-VALGRIND_SKIP ?= attack daemonize fork_busy linger model shared_fds stay threads associate_threads create_limit
-VALGRIND_TESTS = $(filter-out $(addprefix %/,$(addsuffix .c,$(VALGRIND_SKIP))), \
-	$(sort $(wildcard ctests/ports/*.c ctests/life/*.c)))
-
 # For install and uninstall alone: exported to everything, names like these would reach the makefiles of the
 # programs that check-clients builds.
 WHERE = PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' BINDIR='$(BINDIR)' LIBDIR='$(LIBDIR)' \
@@ -101,8 +95,8 @@ check-consumers: build ## consumers with pkg-config, CMake, Meson and autotools,
 
 check-valgrind: build ## the C tests (shared) under valgrind's memcheck
 	scripts/setup.sh valgrind
-	EVSHIM_TEST_VALGRIND=1 EVSHIM_TEST_SLOW=$${EVSHIM_TEST_SLOW:-10} ctests/run -m shared -w "$(VALGRIND)" \
-		$(or $(CTESTS_ARGS),$(VALGRIND_TESTS))
+	EVSHIM_TEST_VALGRIND=1 EVSHIM_TEST_SLOW=$${EVSHIM_TEST_SLOW:-5} ctests/run -m shared -w "$(VALGRIND)" \
+		$(CTESTS_ARGS)
 
 check-asan: ## the C tests under AddressSanitizer: linked, and preloaded after libasan
 	scripts/check-asan.sh $(CTESTS_ARGS)

@@ -174,6 +174,7 @@ static void send_at_exit(void)
 /* exit() with sleepers in the port, and a handler at exit that still uses one. */
 TEST(process_ends_with_sleepers, "R13.7")
 {
+	SKIP_UNDER_VALGRIND("a child of a second thread never ends");
 	for (int round = 0; round < 6; round++) {
 		pid_t pid = fork();
 		if (pid == 0) {
@@ -206,6 +207,7 @@ static void last_descriptor(unsigned spare)
 	struct rlimit limit = { 64, 64 };
 	int fds[2], filler[64], count = 0, fd;
 	struct thread t;
+	SKIP_UNDER_VALGRIND("keeps RLIMIT_NOFILE to itself");
 	make_pair(fds);
 	CHECK_OK(setrlimit(RLIMIT_NOFILE, &limit));
 	while ((fd = dup(0)) >= 0)

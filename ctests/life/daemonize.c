@@ -295,6 +295,7 @@ static void no_room(bool before_first_port)
 	struct rlimit limit = { 1100, 1100 };
 	int fds[2];
 	char byte;
+	SKIP_UNDER_VALGRIND("keeps RLIMIT_NOFILE to itself");
 	CHECK_OK(setrlimit(RLIMIT_NOFILE, &limit));
 	if (!before_first_port) {
 		check_new_port();

@@ -309,6 +309,9 @@ TEST(small_alternate_stack, "R6.3")
 {
 	long least = sysconf(_SC_MINSIGSTKSZ);
 	size_t size = least > 4096 ? (size_t)least + 4096 : 8192;
+#ifdef __SANITIZE_ADDRESS__
+	size *= 8; /* red zones around every variable */
+#endif
 	stack_t stack = { .ss_sp = map_with_guard(size), .ss_size = size };
 	port_event_t pe;
 	long taken = 0;

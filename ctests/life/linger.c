@@ -100,8 +100,9 @@ static void *ranged_close(void *arg)
 {
 	struct lingerer *l = arg;
 	long long start = now_ms();
-	if (close_range((unsigned)l->fd, (unsigned)l->fd, 0) != 0)
-		close(l->fd);
+	l->result = close_range((unsigned)l->fd, (unsigned)l->fd, 0);
+	if (l->result != 0) /* an old kernel */
+		l->result = close(l->fd);
 	l->took = now_ms() - start;
 	return NULL;
 }
@@ -181,7 +182,11 @@ TEST(number_reused_while_close_blocks, "R4.20 R4.23") { lingering(plain_close, f
 TEST(number_reused_while_fclose_blocks, "R4.20 R4.23") { lingering(stream_close, true, true); }
 TEST(number_replaced_while_dup2_blocks, "R4.20 R4.23") { lingering(replacing_close, false, false); }
 #ifdef __GLIBC__
-TEST(number_reused_while_close_range_blocks, "R4.20 R4.23 T-061") { lingering(ranged_close, false, true); }
+TEST(number_reused_while_close_range_blocks, "R4.20 R4.23 T-061")
+{
+	SKIP_UNDER_VALGRIND("stops all threads during close_range");
+	lingering(ranged_close, false, true);
+}
 #endif
 
 /* An armed association of the new owner gets its event while the old number's close still blocks. */

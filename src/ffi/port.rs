@@ -182,7 +182,8 @@ pub unsafe extern "C" fn port_getn(
             unsafe { nget.write(queued) };
             return Ok(0);
         }
-        pointer::check(list, max as usize)?; // 7.1 e, Q11
+        // 7.1 e, Q11. `max` has no upper bound, so it says nothing of the list's length; `want` does.
+        pointer::check(list, want.max(1) as usize)?;
         if want == 0 {
             return Ok(0); // 7.1 f: *nget is 0 already
         }

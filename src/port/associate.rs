@@ -26,7 +26,8 @@ pub fn associate(port: RawFd, source: i32, object: usize, events: i32, user: usi
     let fd = descriptor_of(object)?;
     let want = events as u32;
     let mask = Masked::new();
-    if !below::is_open(fd) {
+    let helper = registry.table.get(fd).is_some_and(|entry| entry.helper());
+    if helper || !below::is_open(fd) {
         return Err(Errno::EBADFD); // check 5, before a slot is looked for
     }
     let number = registry.hold_number(fd, &mask)?;
