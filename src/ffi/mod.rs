@@ -8,6 +8,7 @@
 
 pub mod pointer;
 pub mod port;
+#[cfg(target_pointer_width = "64")] // 32-bit systems have several layouts of struct stat behind one name
 pub mod stat;
 
 use crate::errno::Result;
@@ -26,12 +27,4 @@ fn boundary(body: impl FnOnce() -> Result<i32>) -> i32 {
             -1
         }
     }
-}
-
-/// For work beside the program's own call, whose `errno` it must see.
-fn unchanged_errno<T>(work: impl FnOnce() -> T) -> T {
-    let before = below::errno();
-    let result = work();
-    below::set_errno(before);
-    result
 }

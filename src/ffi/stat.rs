@@ -1,5 +1,6 @@
 //! `fstat` of a port (R13.3). For every other descriptor it is the next definition's.
 
+use crate::host::below;
 use crate::host::next::Next;
 use crate::port::status;
 use core::ffi::c_int;
@@ -27,7 +28,7 @@ unsafe fn any_fstat(next: &Next<Fstat>, fd: c_int, buffer: *mut stat) -> c_int {
         },
     };
     if result == 0
-        && let Some(status) = super::unchanged_errno(|| status::of(fd))
+        && let Some(status) = below::unchanged_errno(|| status::of(fd))
     {
         // SAFETY: the call above filled it.
         let stat = unsafe { &mut *buffer };
@@ -57,7 +58,6 @@ pub unsafe extern "C" fn fstat(fd: c_int, buffer: *mut stat) -> c_int {
 ///
 /// # Safety
 /// As the C function.
-#[cfg(target_pointer_width = "64")]
 #[cfg_attr(not(test), unsafe(no_mangle))]
 pub unsafe extern "C" fn fstat64(fd: c_int, buffer: *mut stat) -> c_int {
     // SAFETY: passed on.

@@ -3,8 +3,8 @@
 //! Calls that close nothing purge nothing: `dup2(fd, fd)`, `dup2(-1, fd)`, `dup3(fd, fd)`. So before an involved
 //! number is retired it is made sure that the call will succeed.
 
-use super::{duplicated, involved, replacing, unchanged_errno};
-use crate::host::below;
+use super::{duplicated, involved, replacing};
+use crate::host::below::{self, unchanged_errno};
 use crate::host::next::Next;
 use crate::registry::lifetime::Seen;
 use core::ffi::{c_int, c_long};

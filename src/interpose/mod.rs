@@ -19,7 +19,8 @@ pub mod range;
 pub mod stdio;
 
 use crate::errno::Errno;
-use crate::host::{Masked, RawFd, below};
+use crate::host::below::{self, unchanged_errno};
+use crate::host::{Masked, RawFd};
 use crate::registry::lifetime::Seen;
 use crate::registry::{Registry, current, fork};
 use core::ffi::c_int;
@@ -89,14 +90,6 @@ fn duplicated(old: RawFd, new: RawFd) {
     if let Some(registry) = involved(old) {
         unchanged_errno(|| registry.adopt(old, new, &Masked::new()));
     }
-}
-
-/// The program sees the `errno` of its own call, not of what we did around it.
-fn unchanged_errno<T>(work: impl FnOnce() -> T) -> T {
-    let before = below::errno();
-    let result = work();
-    below::set_errno(before);
-    result
 }
 
 fn refuse(error: Errno) -> c_int {

@@ -1,8 +1,9 @@
 //! Ranges of numbers. The library's helpers stay open: the program never opened them.
 
-use super::{Fate, closing, unchanged_errno};
+use super::{Fate, closing};
+use crate::host::RawFd;
+use crate::host::below::{self, unchanged_errno};
 use crate::host::next::Next;
-use crate::host::{RawFd, below};
 use crate::registry::{Registry, current, fork};
 use core::ffi::{c_int, c_uint};
 

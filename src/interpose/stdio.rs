@@ -1,8 +1,9 @@
 //! Streams and directories: the number inside is given up with them.
 
-use super::{Fate, closing, refuse, unchanged_errno};
+use super::{Fate, closing, refuse};
 use crate::errno::Errno;
 use crate::host::Masked;
+use crate::host::below::unchanged_errno;
 use crate::host::next::Next;
 use crate::registry::{current, fork};
 use core::ffi::{c_char, c_int};

@@ -25,6 +25,14 @@ pub fn set_errno(value: i32) {
     unsafe { *libc::__errno_location() = value }
 }
 
+/// Runs work beside the program's own call, whose `errno` it must see.
+pub fn unchanged_errno<T>(work: impl FnOnce() -> T) -> T {
+    let before = errno();
+    let result = work();
+    set_errno(before);
+    result
+}
+
 /// Closes a descriptor of the library's own.
 pub fn close(fd: RawFd) {
     // SAFETY: no pointers; the callers pass helpers that they made or proved to be theirs.
@@ -152,10 +160,8 @@ pub fn credentials() -> (u32, u32) {
 
 /// Sleeps while `word` is `value`, for `ns` at most. Not for waits that a signal must end.
 pub fn futex_wait(word: &AtomicU32, value: u32, ns: Option<u64>) {
-    let time = ns.map(|ns| libc::timespec {
-        tv_sec: (ns / 1_000_000_000) as libc::time_t,
-        tv_nsec: (ns % 1_000_000_000) as libc::c_long,
-    });
+    let time =
+        ns.map(|ns| libc::timespec { tv_sec: (ns / 1_000_000_000) as _, tv_nsec: (ns % 1_000_000_000) as _ });
     let time = time.as_ref().map_or(core::ptr::null(), core::ptr::from_ref);
     let operation = libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG;
     // SAFETY: the word and the time outlive the call.
