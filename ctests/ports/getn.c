@@ -361,3 +361,33 @@ TEST(shortest_time_out, "T-196 R7.11")
 	is_user(&list[0], 0, USER(0));
 	close(port);
 }
+
+/* A kernel copies to any address. */
+TEST(unaligned_memory, "R7.1")
+{
+	char room[64];
+	unsigned n = 1;
+	port_event_t pe;
+	int port = new_port();
+	CHECK_OK(port_send(port, 5, USER(7)));
+	CHECK_OK(port_getn(port, (void *)(room + 1), 1, &n, ZERO_TIMEOUT));
+	memcpy(&pe, room + 1, sizeof pe);
+	CHECK_EQ(pe.portev_events, 5);
+	CHECK(pe.portev_user == USER(7));
+	close(port);
+}
+
+/* The list need not be as long as `max` says, if so many events are not there. */
+TEST(any_upper_bound, "R7.1 T-194")
+{
+	port_event_t list[4];
+	static const unsigned bounds[] = { 1000000, 0x7fffffff, 0x80000000u, 0xffffffffu };
+	int port = new_port();
+	for (int i = 0; i < 4; i++) {
+		unsigned n = 1;
+		CHECK_OK(port_send(port, i, NULL));
+		CHECK_OK(port_getn(port, list, bounds[i], &n, ZERO_TIMEOUT));
+		CHECK_EQ(n, 1);
+	}
+	close(port);
+}

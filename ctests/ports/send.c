@@ -241,3 +241,16 @@ TEST(sendn_long_list, "T-151 R6.7")
 	CHECK(errors[8192] == 0 && errors[9000] == EBADF && errors[COUNT - 1] == 0);
 	close(port);
 }
+
+/* Beyond the first 8192 entries: what was sent is counted, the part that needs errors[] and has none ends the call. */
+TEST(failure_without_errors_in_a_later_chunk, "R6.6 R6.7")
+{
+	static int ports[9000];
+	int port = new_port();
+	for (int i = 0; i < 9000; i++)
+		ports[i] = port;
+	ports[8500] = -1;
+	CHECK_EQ(port_sendn(ports, NULL, 9000, 1, NULL), 8192);
+	CHECK_EQ(pending(port), 8192 + 807);
+	close(port);
+}

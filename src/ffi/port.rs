@@ -71,11 +71,13 @@ pub unsafe extern "C" fn port_sendn(
             return Err(Errno::EINVAL); // R6.5
         }
         pointer::check(ports, nent as usize)?;
+        let writable = pointer::check(errors, nent as usize);
         let mut sent = 0;
         for start in (0..nent as usize).step_by(MAX_LIST) {
             let length = MAX_LIST.min(nent as usize - start);
-            // SAFETY: within the arrays that the caller promised; `errors` may be null or bad, and is checked.
-            match unsafe { send_chunk(ports.add(start), errors.wrapping_add(start), length, events, user) } {
+            let errors = writable.map(|()| errors.wrapping_add(start));
+            // SAFETY: within the arrays that the caller promised.
+            match unsafe { send_chunk(ports.add(start), errors, length, events, user) } {
                 Ok(count) => sent += count,
                 Err(_) if sent > 0 => break, // R6.7: "returns the count so far"
                 Err(error) => return Err(error),
@@ -88,27 +90,26 @@ pub unsafe extern "C" fn port_sendn(
 /// One chunk: `errors` is written only if an entry failed, then all of the chunk's (R6.6).
 ///
 /// # Safety
-/// As for [`port_sendn`], with `length` entries; a bad `errors` is found out here.
+/// As for [`port_sendn`], with `length` entries; a bad `errors` is the error that it leads to.
 unsafe fn send_chunk(
     ports: *const c_int,
-    errors: *mut c_int,
+    errors: Result<*mut c_int>,
     length: usize,
     events: c_int,
     user: *mut c_void,
 ) -> Result<c_int> {
     let (mut written, mut failed) = (0, false);
     // SAFETY: the caller's array.
-    let each = (0..length).map(|i| unsafe { ports.add(i).read() });
-    let writable = pointer::check(errors, length);
+    let each = (0..length).map(|i| unsafe { ports.add(i).read_unaligned() });
     let sent = send::send_each(each, events, user as usize, |index, error| {
         failed = true;
-        if writable.is_ok() {
+        if let Ok(errors) = errors {
             // SAFETY: the caller's array, up to this entry.
             unsafe { put_errors(errors, &mut written, index, error.0) };
         }
     });
     if failed {
-        writable?; // "although the good ports have received their event"
+        let errors = errors?; // "although the good ports have received their event"
         // SAFETY: as above; the entries after the last failure.
         unsafe { put_errors(errors, &mut written, length, 0) };
     }
@@ -122,12 +123,12 @@ unsafe fn send_chunk(
 unsafe fn put_errors(errors: *mut c_int, written: &mut usize, index: usize, error: c_int) {
     for good in *written..index {
         // SAFETY: the caller's promise.
-        unsafe { errors.add(good).write(0) };
+        unsafe { errors.add(good).write_unaligned(0) };
     }
     *written = index;
     if error != 0 {
         // SAFETY: the caller's promise.
-        unsafe { errors.add(index).write(error) };
+        unsafe { errors.add(index).write_unaligned(error) };
         *written = index + 1;
     }
 }
@@ -172,14 +173,14 @@ pub unsafe extern "C" fn port_getn(
         retrieve::check(port)?;
         pointer::check(nget, 1)?;
         // SAFETY: checked, and the caller's promise.
-        let want = unsafe { nget.read() };
+        let want = unsafe { nget.read_unaligned() };
         if max > 0 && want > max {
             return Err(Errno::EINVAL); // 7.1 c
         }
         if max == 0 {
             let queued = retrieve::count(port)?; // 7.1 d
             // SAFETY: as above.
-            unsafe { nget.write(queued) };
+            unsafe { nget.write_unaligned(queued) };
             return Ok(0);
         }
         // 7.1 e, Q11. `max` has no upper bound, so it says nothing of the list's length; `want` does.
@@ -195,7 +196,7 @@ pub unsafe extern "C" fn port_getn(
             retrieve::retrieve(&request, &mut |at, events| unsafe { write_events(list, at, events) })?;
         let (Ended::Enough(taken) | Ended::AtOnce(taken) | Ended::Late(taken)) = ended;
         // SAFETY: as above. Q14: only success and ETIME change it.
-        unsafe { nget.write(taken) };
+        unsafe { nget.write_unaligned(taken) };
         if matches!(ended, Ended::Late(_)) { Err(Errno::ETIME) } else { Ok(0) }
     })
 }
@@ -211,7 +212,7 @@ unsafe fn read_timeout(timeout: *const libc::timespec) -> Result<Until> {
     }
     pointer::check(timeout, 1)?;
     // SAFETY: the caller's promise.
-    let time = unsafe { timeout.read() };
+    let time = unsafe { timeout.read_unaligned() };
     let (seconds, nanoseconds) = (time.tv_sec as i64, time.tv_nsec as i64);
     if seconds < 0 || !(0..BILLION).contains(&nanoseconds) {
         return Err(Errno::EINVAL);
@@ -230,13 +231,13 @@ unsafe fn read_timeout(timeout: *const libc::timespec) -> Result<Until> {
 /// `list` has room for entries up to `at + events.len()`.
 unsafe fn write_events(list: *mut PortEvent, at: usize, events: &[Event]) {
     for (index, event) in events.iter().enumerate() {
-        // SAFETY: the caller's promise; plain stores through field pointers.
+        // SAFETY: the caller's promise; a kernel's copy minds no alignment.
         unsafe {
             let place = list.add(at + index);
-            (&raw mut (*place).portev_events).write(event.events);
-            (&raw mut (*place).portev_source).write(event.tag as c_ushort);
-            (&raw mut (*place).portev_object).write(event.ident);
-            (&raw mut (*place).portev_user).write(event.user as *mut c_void);
+            (&raw mut (*place).portev_events).write_unaligned(event.events);
+            (&raw mut (*place).portev_source).write_unaligned(event.tag as c_ushort);
+            (&raw mut (*place).portev_object).write_unaligned(event.ident);
+            (&raw mut (*place).portev_user).write_unaligned(event.user as *mut c_void);
         }
     }
 }
