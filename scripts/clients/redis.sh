@@ -26,21 +26,42 @@ R
 redis_quick_units='unit/protocol unit/pubsub unit/multi unit/expire unit/type/list unit/type/string unit/other'
 
 redis_tests() {
-    local tree=$1 dir=$work/redis-$backend unit units=$redis_quick_units
-    # The suite writes into its own tests/ directory: give each run a copy, so that runs do not meet.
-    mkdir -p "$dir"
-    cp -r "$tree/tests" "$tree/runtest" "$tree/redis.conf" "$tree/sentinel.conf" "$tree/utils" "$dir/"
-    ln -s "$tree/src" "$dir/src"
+    local tree=$1 dir=$work/redis-$backend units=$redis_quick_units worker whole=
+    redis_copy "$tree" "$dir"
     # Without a server the suite would start one again and again until its time is up.
     redis_server_test "$tree" "$dir" || return
-    if [ "$mode" = full ]; then units=$(cd "$dir" && LD_LIBRARY_PATH=$library ./runtest --list-tests); fi
-    for unit in $units; do
+    # The whole suite once, which takes a quarter of an hour; the further rounds are those units that exercise the loop.
+    if [ "$mode" = full ] && [ "$round" = 1 ]; then whole=yes; fi
+    if [ -n "$whole" ]; then units=$(cd "$dir" && LD_LIBRARY_PATH=$library ./runtest --list-tests); fi
+    for worker in 0 1; do
+        # shellcheck disable=SC2086  # units are words
+        redis_worker "$tree" $worker $units &
+    done
+    wait
+    if [ -n "$whole" ]; then redis_valgrind "$tree" "$dir"; fi
+    rm -rf "$dir"
+}
+
+# The suite writes into its own tests/ directory: give each run a copy, so that runs do not meet.
+redis_copy() { # TREE DIR
+    mkdir -p "$2"
+    cp -r "$1/tests" "$1/runtest" "$1/redis.conf" "$1/sentinel.conf" "$1/utils" "$2/"
+    ln -s "$1/src" "$2/src"
+}
+
+# Every second unit: they wait more than they work.
+redis_worker() { # TREE NUMBER UNIT...
+    local tree=$1 worker=$2 dir=$work/redis-$backend-$2 turn=0 unit
+    shift 2
+    redis_copy "$tree" "$dir"
+    for unit in "$@"; do
+        turn=$((turn + 1))
+        if [ $((turn % 2)) -ne "$worker" ]; then continue; fi
         case $unit in
             integration/replication-psync) result skip "$unit" "replicates without disk, see clients.sh" ;;
             *) redis_unit "$dir" "$unit" ;;
         esac
     done
-    if [ "$mode" = full ]; then redis_valgrind "$tree" "$dir"; fi
     rm -rf "$dir"
 }
 
@@ -55,18 +76,18 @@ unit/type/list: BRPOPLPUSH does not affect WATCH while still blocked'
 
 # redis_unit DIR UNIT
 redis_unit() {
-    local log=$work/$label.${2//\//_}.log rc=0 name
+    local log=$work/$label.${2//\//_}.log outcome=$work/$label.${2//\//_}.tsv rc=0 name
     # Replication through a disk file: see "diskless replication" in the list of what is left out.
     redis_runtest "$1" "$log" --config repl-diskless-sync no --single "$2" || rc=$?
-    redis_outcomes "$2" <"$log" >"$work/unit.tsv"
+    redis_outcomes "$2" <"$log" >"$outcome"
     # A unit that breaks off (an exception, a hang) has no line of its own for that.
     if [ $rc = 0 ]; then
         result pass "$2 ran to its end"
-    elif ! grep -q ^fail "$work/unit.tsv"; then
+    elif ! grep -q ^fail "$outcome"; then
         result fail "$2 ran to its end" "$(verdict $rc), $(grep -a exception "$log" | tail -1 | cut -c1-160)"
     fi
-    grep -v ^fail "$work/unit.tsv" >>"$results"
-    grep ^fail "$work/unit.tsv" | while IFS=$'\t' read -r _ name _; do
+    grep -v ^fail "$outcome" >>"$results"
+    grep ^fail "$outcome" | while IFS=$'\t' read -r _ name _; do
         if grep -qxF "$name" <<<"$redis_racy" && redis_again "$1" "$2" "${name#*: }"; then
             result pass "$name" "in a further attempt"
         else
@@ -78,7 +99,8 @@ redis_unit() {
 redis_runtest() {
     local dir=$1 log=$2 base
     shift 2
-    base=$(free_port)
+    # The workers' ranges of ports lie apart, and below those that the system gives out.
+    base=$((11000 + ${worker:-0} * 9000 + RANDOM % 8000))
     run 300 "$log" env -C "$dir" ./runtest --clients 1 --baseport "$base" --portcount 1000 "$@"
 }
 
@@ -92,7 +114,7 @@ redis_outcomes() {
 
 redis_again() {
     for _ in {1..5}; do
-        if redis_runtest "$1" "$work/again.log" --single "$2" --only "$3"; then return 0; fi
+        if redis_runtest "$1" "$work/again-${worker:-0}.log" --single "$2" --only "$3"; then return 0; fi
     done
     return 1
 }

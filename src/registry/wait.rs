@@ -217,8 +217,10 @@ impl<'m> Held<'m> {
             }
         }
         if pending_on_set {
+            if self.ring(Ring::Loud).is_err() {
+                return Some(self); // they are told, and will notice whenever they wake
+            }
             self.object.loud.increment();
-            let _ = self.ring(Ring::Loud);
             self.object.bell.set(BELL_STEADY);
         }
         let (life, mut held) = (self.object.life.get(), self);
@@ -266,10 +268,13 @@ fn await_thread(slot: &Slot, stamp: u32, stays: bool) -> bool {
     /// Looks at a running thread: it may be inside the kernel, where the program's mask is in force before the
     /// number is looked up and after the sleep, or in a handler that takes its time.
     const PATIENCE: u32 = 200;
+    /// Looks in all. A thread that cannot be woken (its set was closed unseen, or two threads that jumped away wait
+    /// for each other here) must not stop us for good.
+    const LOOKS: u32 = 5_000;
     let thread = slot.ident.get() as i32;
     let set = if slot.want.get() != 0 { slot.want.get() - 1 } else { slot.fd.get() };
     let mut running = 0;
-    loop {
+    for _ in 0..LOOKS {
         if slot.word.await_return(stamp, Some(LOOK_EVERY)) {
             return true;
         }
@@ -281,6 +286,7 @@ fn await_thread(slot: &Slot, stamp: u32, stays: bool) -> bool {
             _ => return false,
         }
     }
+    false
 }
 
 impl Registry {
