@@ -45,6 +45,7 @@ left_out=(
     "redis|integration/replication ran to its end|it sets repl-diskless-load to a value that this redis does not know, and the unit breaks off; fails with epoll too"
     "redis|integration/corrupt-dump: corrupt payload: stream - duplicated consumer PEL entry|this redis does not write the log line that it expects; fails with epoll too"
     "redis|diskless replication|at the end of its child's pipe the event is POLLHUP alone (on illumos too), which ae_evport.c does not map to readable"
+    "redis|integration/redis-cli ran to its end|$without_disk"
     "redis|integration/replication: Connect multiple replicas at the same time (issue #141), master diskless=yes, replica diskless=disabled|$without_disk"
     "redis|integration/replication: Connect multiple replicas at the same time (issue #141), master diskless=yes, replica diskless=swapdb|$without_disk"
     "redis|integration/replication: Diskless load swapdb (async_loading): new database is exposed after swapping|$without_disk"
