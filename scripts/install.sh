@@ -90,7 +90,7 @@ fi
 if [ -d examples ]; then
     while IFS= read -r example; do
         put 644 "$example" "$DOCDIR/$example"
-    done < <(find examples -type f \( \( -name '*.c' -o -name '*.h' \) -o -name '*.rs' -o -name '*.md' -o -name 'Makefile' \) | sort)
+    done < <(find examples -type f \( -name '*.c' -o -name '*.h' -o -name '*.rs' -o -name '*.md' -o -name 'Makefile' \) | sort)
 fi
 
 put 644 "$manifest" "$DOCDIR/.installed"
