@@ -114,6 +114,7 @@ TEST_LIMIT(close_ends_the_wait_of_a_slow_thread, "T-190 R7.30", 30)
 	struct waiter w;
 	struct thread busy;
 	struct sched_param idle = { 0 };
+	SKIP_UNDER_VALGRIND("valgrind runs one thread at a time, and this one keeps it busy");
 	spin = 1;
 	thread_start(&busy, spinner, NULL);
 	keep_on_first_processor(busy.tid);
