@@ -38,7 +38,8 @@ WHERE = PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' BINDIR='$(BINDIR)' LIBDIR='$(LIB
 export CARGO
 
 .PHONY: build demo check check-c check-rust check-loom check-headers check-symbols check-smoke check-consumers \
-	check-command check-valgrind check-asan check-oldkernel check-clients check-clients-full \
+	check-command check-valgrind check-asan check-tsan check-oldkernel check-clients check-clients-full \
+	check-model check-stress soak fuzz bench bench-redis bench-docs \
 	install uninstall clean help
 
 ##@ Building
@@ -65,8 +66,8 @@ check: ## everything that needs no special tool: C tests, Rust tests, headers, s
 	$(MAKE) --no-print-directory check-rust
 	$(MAKE) --no-print-directory check-c
 
-check-c: build ## the C tests against the shared and the static library and with LD_PRELOAD
-	@status=0; for mode in shared static preload; do \
+check-c: build ## the C tests against the shared and the static library, with LD_PRELOAD and dlopened
+	@status=0; for mode in shared static preload dlopen; do \
 		printf '\n== C tests: %s\n' $$mode; \
 		ctests/run -m $$mode $(CTESTS_ARGS) || status=1; \
 	done; exit $$status
@@ -101,6 +102,22 @@ check-valgrind: build ## the C tests (shared) under valgrind's memcheck
 check-asan: ## the C tests under AddressSanitizer: linked, and preloaded after libasan
 	scripts/check-asan.sh $(CTESTS_ARGS)
 
+check-tsan: ## the C tests under ThreadSanitizer
+	scripts/check-tsan.sh $(CTESTS_ARGS)
+
+check-model: ## random programs against a model of the rules (EVSHIM_MODEL_STEPS, EVSHIM_MODEL_SEED)
+	$(CARGO) test --locked --test model $(CARGOFLAGS)
+
+check-stress: build ## the stress programs, EVSHIM_STRESS_SECONDS each
+	ctests/run ctests/life/stress.c ctests/life/stress_wake.c
+
+soak: ## the stress programs for an hour
+	EVSHIM_STRESS_SECONDS=3600 $(MAKE) --no-print-directory check-stress
+
+FUZZ_SECONDS ?= 60
+fuzz: ## cargo fuzz drives the model (needs cargo-fuzz)
+	$(CARGO) fuzz run -s none model -- -max_total_time=$(FUZZ_SECONDS) -max_len=2048 -timeout=10
+
 check-oldkernel: build ## the C tests where newer system calls answer ENOSYS, then EPERM
 	scripts/check-oldkernel.sh $(CTESTS_ARGS)
 
@@ -111,6 +128,17 @@ check-clients: build ## real programs built on event ports, the quick set
 check-clients-full: build ## real programs built on event ports, all of them
 	scripts/setup.sh clients
 	scripts/clients.sh full
+
+##@ Measuring
+
+bench: build ## ratios against raw epoll: a table (BENCH_QUICK=1, BENCH_ROWS="..."; see bench/README.md)
+	@bench/run.py
+
+bench-redis: build ## redis on event ports against redis on epoll (scripts/clients.sh build redis makes them)
+	@bench/redis.py
+
+bench-docs: ## docs/performance.svg and the table of docs/performance.md from the last full results
+	@bench/report.py
 
 ##@ Installing
 

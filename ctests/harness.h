@@ -151,6 +151,12 @@ __attribute__((format(printf, 3, 4), noreturn)) H_UNUSED static void h_fail(cons
 		if (getenv("EVSHIM_TEST_VALGRIND"))                                                       \
 			SKIP("valgrind: " why);                                                           \
 	} while (0)
+/* So is ThreadSanitizer's runtime, which also intercepts half of the C library. */
+#ifdef __SANITIZE_THREAD__
+#define SKIP_UNDER_TSAN(why) SKIP("ThreadSanitizer: " why)
+#else
+#define SKIP_UNDER_TSAN(why) ((void)0)
+#endif
 #define SKIP(why)                                                                                         \
 	do {                                                                                              \
 		snprintf(h_shared->reason, sizeof h_shared->reason, "%s", why);                           \

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # setup.sh PURPOSE...: sees to it that what PURPOSE needs is installed. Purposes: demo, check, consumers, valgrind,
-# clients, ci. As root on a system with apt-get it installs what is missing; elsewhere it names the command that
+# tsan, clients, ci. As root on a system with apt-get it installs what is missing; elsewhere it names the command that
 # would, and fails. Rust (cargo), a C compiler and make are taken for granted. Fast when nothing is missing.
 . "$(dirname "$0")/lib.sh"
 
-[ $# -gt 0 ] || die "usage: setup.sh demo|check|consumers|valgrind|clients|ci ..."
+[ $# -gt 0 ] || die "usage: setup.sh demo|check|consumers|valgrind|tsan|clients|ci ..."
 
 # What a purpose needs: "command:package" in Debian's names; "file=path:package" for what is no command.
 needs() {
@@ -16,6 +16,10 @@ needs() {
         echo cmake:cmake meson:meson ninja:ninja-build autoreconf:autoconf automake:automake libtoolize:libtool
         ;;
     valgrind) echo valgrind:valgrind ;;
+    tsan)
+        # The runtime is rustc's; addr2line names the lines in a report.
+        echo gcc:gcc nm:binutils addr2line:binutils
+        ;;
     clients)
         # The clients' own script knows what each of them needs besides.
         echo cc:gcc make:make patch:patch
@@ -23,6 +27,7 @@ needs() {
     ci)
         needs consumers
         needs valgrind
+        needs tsan
         needs clients
         ;;
     *) die "unknown purpose: $1" ;;

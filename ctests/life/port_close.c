@@ -11,7 +11,7 @@ struct waiter {
 	unsigned wanted; /* 0: port_get, otherwise port_getn */
 	bool stop_on_alert;
 	int result, error;
-	int events; /* how many events it returned with before it ended */
+	volatile int events; /* how many events it returned with before it ended; polled meanwhile */
 	unsigned nget;
 	port_event_t list[4];
 };

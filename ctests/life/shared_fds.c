@@ -236,7 +236,7 @@ TEST_LIMIT(one_event_per_association, "R4.5 R2.3 T-065", 30)
 static void *sleeper(void *arg)
 {
 	port_event_t pe;
-	long *got = arg;
+	volatile long *got = arg;
 	while (!stop)
 		if (port_get(the_port, &pe, TIMEOUT_MS(20)) == 0)
 			++*got;
@@ -247,14 +247,14 @@ static void *sleeper(void *arg)
 TEST_LIMIT(one_event_per_association_among_sleepers, "R4.5 R7.23", 60)
 {
 	static struct thread threads[4];
-	static long got[4];
+	static volatile long got[4];
 	long associations = 0;
 	int fds[2];
 	make_pair(fds);
 	put(fds[1]);
 	the_port = port_create();
 	for (int i = 0; i < 4; i++)
-		thread_start(&threads[i], sleeper, &got[i]);
+		thread_start(&threads[i], sleeper, (void *)&got[i]);
 	while (associations < 3000) {
 		CHECK_OK(watch(the_port, fds[0], POLLIN));
 		associations++;

@@ -4,8 +4,8 @@ use super::{boundary, pointer};
 use crate::errno::{Errno, Result};
 use crate::host::{Until, below};
 use crate::port::retrieve::{self, Ended, Request};
-use crate::port::{MAX_LIST, alert, associate, create, send};
-use crate::registry::held::Event;
+use crate::port::{MAX_LIST, alert, associate, create, seen_off, send};
+use crate::registry::queue::Event;
 use core::ffi::{c_int, c_uint, c_ushort, c_void};
 
 /// `port_event_t`.
@@ -33,13 +33,13 @@ pub extern "C" fn port_associate(
     events: c_int,
     user: *mut c_void,
 ) -> c_int {
-    boundary(|| associate::associate(port, source, object, events, user as usize).map(|()| 0))
+    boundary(|| seen_off(port, associate::associate(port, source, object, events, user as usize).map(|()| 0)))
 }
 
 /// `int port_dissociate(int port, int source, uintptr_t object)`
 #[unsafe(no_mangle)]
 pub extern "C" fn port_dissociate(port: c_int, source: c_int, object: usize) -> c_int {
-    boundary(|| associate::dissociate(port, source, object).map(|()| 0))
+    boundary(|| seen_off(port, associate::dissociate(port, source, object).map(|()| 0)))
 }
 
 /// `int port_send(int port, int events, void *user)`
@@ -51,7 +51,7 @@ pub extern "C" fn port_send(port: c_int, events: c_int, user: *mut c_void) -> c_
 /// `int port_alert(int port, int flags, int events, void *user)`
 #[unsafe(no_mangle)]
 pub extern "C" fn port_alert(port: c_int, flags: c_int, events: c_int, user: *mut c_void) -> c_int {
-    boundary(|| alert::alert(port, flags, events, user as usize).map(|()| 0))
+    boundary(|| seen_off(port, alert::alert(port, flags, events, user as usize).map(|()| 0)))
 }
 
 /// `int port_sendn(int ports[], int errors[], uint_t nent, int events, void *user)`
@@ -136,17 +136,18 @@ unsafe fn put_errors(errors: *mut c_int, written: &mut usize, index: usize, erro
 /// `int port_get(int port, port_event_t *pe, const struct timespec *timeout)`
 ///
 /// # Safety
-/// `pe` points to an event, `timeout` to a time or is null.
+/// `pe` points to an event, `limit` to a time or is null.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn port_get(port: c_int, pe: *mut PortEvent, timeout: *const libc::timespec) -> c_int {
+pub unsafe extern "C" fn port_get(port: c_int, pe: *mut PortEvent, limit: *const libc::timespec) -> c_int {
     boundary(|| {
         retrieve::check(port)?;
         pointer::check(pe, 1)?;
         // SAFETY: the caller's pointer, read only if the call must wait.
-        let timeout = || unsafe { read_timeout(timeout) };
-        let request = Request { port, want: 1, max: 1, timeout: &timeout };
+        let timeout = || unsafe { read_timeout(limit) };
+        let request = Request { port, want: 1, max: 1, endless: limit.is_null(), timeout: &timeout };
         // SAFETY: one event fits.
-        match retrieve::retrieve(&request, &mut |at, events| unsafe { write_events(pe, at, events) })? {
+        let ended = retrieve::retrieve(&request, &mut |at, events| unsafe { write_events(pe, at, events) });
+        match seen_off(port, ended)? {
             Ended::Enough(_) | Ended::AtOnce(1..) => Ok(0),
             Ended::AtOnce(0) if retrieve::zero_timeout_succeeds() => Ok(0), // Q1
             _ => Err(Errno::ETIME),
@@ -157,14 +158,14 @@ pub unsafe extern "C" fn port_get(port: c_int, pe: *mut PortEvent, timeout: *con
 /// `int port_getn(int port, port_event_t list[], uint_t max, uint_t *nget, const struct timespec *timeout)`
 ///
 /// # Safety
-/// `list` has `max` entries, `nget` points to a number, `timeout` to a time or is null.
+/// `list` has `max` entries, `nget` points to a number, `limit` to a time or is null.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn port_getn(
     port: c_int,
     list: *mut PortEvent,
     max: c_uint,
     nget: *mut c_uint,
-    timeout: *const libc::timespec,
+    limit: *const libc::timespec,
 ) -> c_int {
     boundary(|| {
         if nget.is_null() {
@@ -178,7 +179,7 @@ pub unsafe extern "C" fn port_getn(
             return Err(Errno::EINVAL); // 7.1 c
         }
         if max == 0 {
-            let queued = retrieve::count(port)?; // 7.1 d
+            let queued = seen_off(port, retrieve::count(port))?; // 7.1 d
             // SAFETY: as above.
             unsafe { nget.write_unaligned(queued) };
             return Ok(0);
@@ -189,15 +190,15 @@ pub unsafe extern "C" fn port_getn(
             return Ok(0); // 7.1 f: *nget is 0 already
         }
         // SAFETY: the caller's pointer, read only if the call must wait.
-        let timeout = || unsafe { read_timeout(timeout) };
-        let request = Request { port, want, max, timeout: &timeout };
+        let timeout = || unsafe { read_timeout(limit) };
+        let request = Request { port, want, max, endless: limit.is_null(), timeout: &timeout };
         // SAFETY: never more than `max` events.
-        let ended =
-            retrieve::retrieve(&request, &mut |at, events| unsafe { write_events(list, at, events) })?;
-        let (Ended::Enough(taken) | Ended::AtOnce(taken) | Ended::Late(taken)) = ended;
+        let ended = retrieve::retrieve(&request, &mut |at, events| unsafe { write_events(list, at, events) });
+        let late = matches!(ended, Ok(Ended::Late(_)));
+        let (Ended::Enough(taken) | Ended::AtOnce(taken) | Ended::Late(taken)) = seen_off(port, ended)?;
         // SAFETY: as above. Q14: only success and ETIME change it.
         unsafe { nget.write_unaligned(taken) };
-        if matches!(ended, Ended::Late(_)) { Err(Errno::ETIME) } else { Ok(0) }
+        if late { Err(Errno::ETIME) } else { Ok(0) }
     })
 }
 

@@ -18,7 +18,7 @@ pub mod next;
 #[cfg(target_os = "linux")]
 mod epoll;
 #[cfg(target_os = "linux")]
-pub use epoll::{Bell, EpollSet as Set, Masked, Wakes, below};
+pub use epoll::{Bell, EpollSet as Set, Masked, Wakes, below, handlers, proc};
 #[cfg(not(target_os = "linux"))]
 compile_error!("evshim has one host so far, Linux's epoll; BSD and macOS (kqueue) are to come");
 
@@ -38,6 +38,29 @@ pub struct Cookie {
 impl Cookie {
     /// The bell's own cookie.
     pub const BELL: Cookie = Cookie { slot: 0, arming: 0 };
+    /// Stamps have 28 bits; this one tells an arming that stays enabled.
+    const LEVEL: u32 = 1 << 31;
+
+    /// The cookie of an arming that stays enabled.
+    pub fn level(slot: u32, stamp: u32) -> Cookie {
+        Cookie { slot, arming: stamp | Cookie::LEVEL }
+    }
+
+    /// Does the arming stay enabled?
+    pub fn is_level(self) -> bool {
+        self.arming & Cookie::LEVEL != 0
+    }
+}
+
+/// How a descriptor is armed. [`Cookie::is_level`] says whether for one wake, or until it is calmed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum How {
+    /// There is no registration, as far as we know.
+    New,
+    /// There is one, as far as we know.
+    Again,
+    /// Only if there is none: EEXIST.
+    Unless,
 }
 
 /// Something happened to an armed descriptor.
@@ -102,11 +125,17 @@ pub trait ReadySet: Copy {
     fn at(fd: RawFd) -> Self;
     /// The number.
     fn fd(self) -> RawFd;
-    /// Arms `fd` for the poll bits `want` (hang-up and error always), one-shot. `held`: a registration exists as
-    /// far as we know. Errors: the host's, with "too many watches" as EAGAIN.
-    fn arm(self, batch: &Self::Batch, fd: RawFd, cookie: Cookie, want: u32, held: bool) -> Result<Class>;
-    /// Drops the registration of `fd`.
-    fn disarm(self, batch: &Self::Batch, fd: RawFd);
+    /// Arms `fd` for the poll bits `want` (hang-up and error always). Errors: the host's, with "too many watches" as
+    /// EAGAIN.
+    fn arm(self, batch: &Self::Batch, fd: RawFd, cookie: Cookie, want: u32, how: How) -> Result<Class>;
+    /// Disables the registration of `fd`; a turn must follow before the set counts as quiet. ENOENT, EBADF: there is
+    /// none.
+    fn calm(self, batch: &Self::Batch, fd: RawFd, cookie: Cookie) -> Result<()>;
+    /// Removes a registration whose number does not name its file any more; false if that cannot be done. All signals
+    /// are really blocked.
+    fn cut(self, ghost: Cookie) -> bool;
+    /// Drops the registration of `fd`. ENOENT, EBADF: there is none.
+    fn disarm(self, batch: &Self::Batch, fd: RawFd) -> Result<()>;
     /// Makes the bell part of the set, silent. Succeeds if it is already.
     fn hang_bell(self, bell: &Self::Bell) -> Result<()>;
     /// Rings. Async-signal-safe.

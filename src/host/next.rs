@@ -8,7 +8,7 @@
 #![allow(unsafe_code)]
 
 use core::ffi::{CStr, c_void};
-use core::sync::atomic::{AtomicPtr, Ordering::*};
+use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering::*};
 
 /// The next definition of one function.
 pub struct Next<F> {
@@ -55,4 +55,24 @@ impl<F: Copy> Next<F> {
         self.found.store(at, Relaxed);
         at
     }
+}
+
+/// Does the process resolve a name to the definition in this library? In one that was loaded late or locally, or stands
+/// behind the C library in the search order, nobody calls it. (The address of a definition does not tell: a library
+/// that takes it gets that of the definition in force.)
+pub fn is_ours(name: &'static CStr) -> bool {
+    static HERE: AtomicUsize = AtomicUsize::new(0);
+    // SAFETY: the name is a C string.
+    let found = unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) };
+    let base = object_of(found);
+    base.is_some() && base == object_of(core::ptr::from_ref(&HERE).cast())
+}
+
+/// Where the library or program is loaded that an address lies in.
+fn object_of(address: *const c_void) -> Option<usize> {
+    let mut found = core::mem::MaybeUninit::<libc::Dl_info>::zeroed();
+    // SAFETY: `found` outlives the call; the address is only looked up.
+    let ok = unsafe { libc::dladdr(address, found.as_mut_ptr()) } != 0;
+    // SAFETY: zeroed, which is a valid Dl_info, or filled.
+    ok.then(|| unsafe { found.assume_init() }.dli_fbase.addr())
 }

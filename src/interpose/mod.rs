@@ -14,8 +14,11 @@
 
 pub mod close;
 pub mod dup;
+pub mod poll;
 pub mod process;
 pub mod range;
+pub mod set;
+pub mod signal;
 pub mod stdio;
 
 use crate::errno::Errno;
@@ -109,6 +112,9 @@ static LOOK_UP: extern "C" fn() = {
             range::look_up();
             stdio::look_up();
             process::look_up();
+            poll::look_up();
+            set::look_up();
+            signal::look_up();
         });
     }
     look_up

@@ -1,6 +1,6 @@
 //! port_alert: not an event in the queue but a mode (R2.1).
 
-use super::hold;
+use super::hold_proved;
 use crate::errno::{Errno, Result};
 use crate::host::{Masked, RawFd};
 use crate::registry::Held;
@@ -17,7 +17,7 @@ pub fn pending(held: &Held<'_>) -> Option<(i32, usize)> {
 /// port_alert. Zero events leave alert mode, whoever set it and whatever the flags (R8.1).
 pub fn alert(port: RawFd, flags: i32, events: i32, user: usize) -> Result<()> {
     let mask = Masked::new();
-    let held = hold(port, &mask)?;
+    let held = hold_proved(port, &mask)?;
     let guest = &held.object.guest;
     if events == 0 {
         guest.mode.set(0);

@@ -1,6 +1,6 @@
 //! port_associate and port_dissociate.
 
-use super::{FLAG_HAD_FD, SOURCE_FD, SOURCE_FILE, hold, registry_of};
+use super::{FLAG_HAD_FD, SOURCE_FD, SOURCE_FILE, hold, hold_proved, not_a_port, registry_of};
 use crate::errno::{Errno, Result};
 use crate::host::{Masked, RawFd, below};
 use crate::source::descriptor::{self, Interest};
@@ -26,15 +26,19 @@ pub fn associate(port: RawFd, source: i32, object: usize, events: i32, user: usi
     let fd = descriptor_of(object)?;
     let want = events as u32;
     let mask = Masked::new();
-    let helper = registry.table.get(fd).is_some_and(|entry| entry.helper());
-    if helper || !below::is_open(fd) {
-        return Err(Errno::EBADFD); // check 5, before a slot is looked for
+    if registry.table.get(fd).is_some_and(|entry| entry.helper()) {
+        return Err(Errno::EBADFD); // check 5
     }
-    let number = registry.hold_number(fd, &mask)?;
+    registry.polled_from_outside(fd); // by this port, if it is one itself
+    let number = registry
+        .hold_number(fd, &mask)
+        .map_err(|error| if below::is_open(fd) { error } else { Errno::EBADFD })?;
     let held = hold(port, &mask)?;
     let interest = Interest { want, tag: SOURCE_FD, user };
-    descriptor::watch(&held, &number, fd, interest).map_err(|error| match error {
-        Errno::EBADF => Errno::EBADFD, // the descriptor's: the port was verified
+    let watched = descriptor::watch(&held, &number, fd, interest);
+    watched.inspect_err(|_| held.settle().unwrap_or_default()).map_err(|error| match error {
+        _ if !held.set_is_ours() => not_a_port(port),
+        Errno::EBADF => Errno::EBADFD, // the descriptor's
         other => other,
     })?;
     let flags = &held.object.guest.flags;
@@ -48,13 +52,30 @@ pub fn dissociate(port: RawFd, source: i32, object: usize) -> Result<()> {
     check_source(source)?;
     let fd = descriptor_of(object)?;
     let mask = Masked::new();
-    if hold(port, &mask)?.object.guest.flags.get() & FLAG_HAD_FD == 0 {
-        return Err(Errno::ENOENT); // before the descriptor is looked at: 4.4, check 5
-    }
-    if !below::is_open(fd) {
-        return Err(Errno::EBADFD);
+    if registry.table.get(fd).is_none_or(|entry| entry.watches.get() == 0) {
+        return Err(not_associated(port, fd, &mask));
     }
     let number = registry.hold_number(fd, &mask)?;
     let held = hold(port, &mask)?;
-    if descriptor::unwatch(&held, &number)? { Ok(()) } else { Err(Errno::ENOENT) }
+    match descriptor::unwatch(&held, &number) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(Errno::ENOENT),
+        Err(Errno::ENOENT) => {
+            drop(held);
+            Err(not_associated(port, fd, &mask))
+        }
+        Err(other) => Err(other),
+    }
+}
+
+/// Why a number that is not associated with the port cannot be dissociated.
+#[cold]
+fn not_associated(port: RawFd, fd: RawFd, mask: &Masked) -> Errno {
+    match hold_proved(port, mask) {
+        Err(error) => error,
+        // Before the descriptor is looked at: 4.4, check 5.
+        Ok(held) if held.object.guest.flags.get() & FLAG_HAD_FD == 0 => Errno::ENOENT,
+        Ok(_) if !below::is_open(fd) => Errno::EBADFD,
+        Ok(_) => Errno::ENOENT,
+    }
 }

@@ -12,6 +12,7 @@ pub mod status;
 
 use crate::errno::{Errno, Result};
 use crate::host::{Masked, RawFd, below};
+use crate::registry::lifetime::Seen;
 use crate::registry::{self, Held, Registry};
 
 /// `portev_source` of user events.
@@ -39,12 +40,34 @@ pub fn create() -> Result<RawFd> {
 }
 
 /// Checks 1 and 2 of every call: EBADF if the number is not open, EBADFD if it is not a port. A port whose number was
-/// closed by a raw system call is found out here.
+/// closed by a raw system call is found out when its set is used next.
 fn hold<'m>(port: RawFd, mask: &'m Masked) -> Result<Held<'m>> {
-    let registry = registry_of(port)?;
-    let held = registry.hold(port, mask).ok_or_else(|| not_a_port(port))?;
-    held.verify().map_err(|_| not_a_port(port))?;
+    registry_of(port)?.hold(port, mask).ok_or_else(|| not_a_port(port))
+}
+
+/// The same for rare calls: a number closed by a raw system call is found out here.
+fn hold_proved<'m>(port: RawFd, mask: &'m Masked) -> Result<Held<'m>> {
+    let held = hold(port, mask)?;
+    held.prove().map_err(|_| not_a_port(port))?;
     Ok(held)
+}
+
+/// A call found that the port's number is closed, or names something else: its close was unseen. From now on the number
+/// is no port, so that nothing is posted to it any more.
+pub fn seen_off<T>(port: RawFd, result: Result<T>) -> Result<T> {
+    if let Err(Errno::EBADF | Errno::EBADFD) = result {
+        retire_if_gone(port);
+    }
+    result
+}
+
+#[cold]
+fn retire_if_gone(port: RawFd) {
+    let Ok(registry) = registry_of(port) else { return };
+    let mask = Masked::new();
+    if registry.hold(port, &mask).is_some_and(|held| held.prove().is_err()) {
+        registry.retire(port, Seen::After, &mask);
+    }
 }
 
 /// The same without taking the lock, for calls that need another lock first.

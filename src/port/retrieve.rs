@@ -4,10 +4,10 @@
 //! like in any C function. So events travel through a chunk on the stack, and the time-out is read only once it is
 //! clear that the call has to wait (7.1 h: "the timeout is not looked at").
 
-use super::{SOURCE_ALERT, alert, hold, set_error};
+use super::{SOURCE_ALERT, alert, hold, hold_proved, set_error};
 use crate::errno::{Errno, Result};
 use crate::host::{Masked, RawFd, Until, Wakes};
-use crate::registry::held::Event;
+use crate::registry::queue::Event;
 use crate::registry::wait::Woken;
 use crate::registry::{self, Held};
 
@@ -22,6 +22,8 @@ pub struct Request<'a> {
     pub want: u32,
     /// Events to take at most.
     pub max: u32,
+    /// The time-out is known to be endless without looking at it.
+    pub endless: bool,
     /// Reads and checks the time-out; called when the call must wait.
     pub timeout: &'a dyn Fn() -> Result<Until>,
 }
@@ -44,18 +46,26 @@ struct Chunk {
 
 enum Step {
     Ended(Ended),
+    /// The time-out has to be read.
     MustWait,
+    /// The port's set was replaced: other sets of ours have to be told, without a lock.
+    MustMend,
 }
 
 /// Waits and retrieves. `deliver` gets the events in order, with the index of the first.
 pub fn retrieve(request: &Request<'_>, deliver: &mut dyn FnMut(usize, &[Event])) -> Result<Ended> {
     let mut chunk = Chunk::new();
-    let mut until = None;
+    let mut until = request.endless.then_some(Until::Forever);
     let ended = loop {
         let mask = Masked::new();
         let held = hold(request.port, &mask)?;
+        let registry = held.registry;
         match attempt(held, request, until, &mut chunk)? {
             Step::Ended(ended) => break ended,
+            Step::MustMend => {
+                registry.mend(&mask);
+                continue;
+            }
             Step::MustWait => {}
         }
         drop(mask);
@@ -101,18 +111,25 @@ fn attempt(
         if let Some(alert) = alert::pending(&held) {
             return Ok(leave_with_alert(&held, alert, chunk));
         }
-        if held.queued() < request.max {
-            held.harvest().map_err(set_error)?;
+        // Among several threads a call that will wait looks when it has given up the lock.
+        let waits = held.queued() < request.want && until.is_some_and(|until| until != Until::Now);
+        if held.note_company() && waits {
+        } else if held.queued() < request.max || held.object.unordered.get() != 0 {
+            held.harvest(request.want).map_err(set_error)?;
+        }
+        if held.registry.moved.get() != 0 {
+            held.settle().map_err(set_error)?;
+            return Ok(Step::MustMend);
         }
         if held.queued() >= request.want {
-            return Ok(leave(&held, request, chunk, Ended::Enough));
+            return leave(&held, request, chunk, Ended::Enough);
         }
         let until = match until {
             None => {
                 held.settle().map_err(set_error)?;
                 return Ok(Step::MustWait);
             }
-            Some(Until::Now) => return Ok(leave(&held, request, chunk, Ended::AtOnce)),
+            Some(Until::Now) => return leave(&held, request, chunk, Ended::AtOnce),
             Some(until) => until,
         };
         let most = (request.max as usize).min(Wakes::ROOM);
@@ -123,10 +140,10 @@ fn attempt(
                 return Ok(leave_with_alert(&again, (events, user), chunk));
             }
             (Woken::TimedOut, Some(again)) => {
-                again.harvest().map_err(set_error)?;
+                again.harvest(0).map_err(set_error)?;
                 let enough = again.queued() >= request.want;
                 let how = if enough { Ended::Enough } else { Ended::Late };
-                return Ok(leave(&again, request, chunk, how));
+                return leave(&again, request, chunk, how);
             }
             (woken, again) => {
                 if let Some(again) = again {
@@ -142,10 +159,11 @@ fn attempt(
     }
 }
 
-fn leave(held: &Held<'_>, request: &Request<'_>, chunk: &mut Chunk, how: fn(u32) -> Ended) -> Step {
+fn leave(held: &Held<'_>, request: &Request<'_>, chunk: &mut Chunk, how: fn(u32) -> Ended) -> Result<Step> {
+    held.prove().map_err(set_error)?; // a number that was closed unseen hands out nothing
     chunk.fill(held, request.max);
     let _ = held.settle();
-    Step::Ended(how(chunk.filled as u32))
+    Ok(Step::Ended(how(chunk.filled as u32)))
 }
 
 /// R8.3: one event, "regardless of nget>1 or queued events".
@@ -158,8 +176,8 @@ fn leave_with_alert(held: &Held<'_>, (events, user): (i32, usize), chunk: &mut C
 /// port_getn with max 0: how many events are queued (7.1 d).
 pub fn count(port: RawFd) -> Result<u32> {
     let mask = Masked::new();
-    let held = hold(port, &mask)?;
-    held.harvest().and_then(|()| held.settle()).map_err(set_error)?;
+    let held = hold_proved(port, &mask)?;
+    held.harvest(0).and_then(|()| held.settle()).map_err(set_error)?;
     Ok(held.queued())
 }
 

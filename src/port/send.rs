@@ -1,12 +1,16 @@
 //! port_send and port_sendn.
 
-use super::{SOURCE_USER, hold, set_error};
+use super::{SOURCE_USER, hold, seen_off, set_error};
 use crate::errno::{Errno, Result};
 use crate::host::{Masked, RawFd};
 use crate::source::user;
 
 /// port_send: events and user verbatim (R6.1), also in alert mode (R6.2). Async-signal-safe (R6.3).
 pub fn send(port: RawFd, events: i32, user: usize) -> Result<()> {
+    seen_off(port, post(port, events, user))
+}
+
+fn post(port: RawFd, events: i32, user: usize) -> Result<()> {
     let mask = Masked::new();
     let held = hold(port, &mask)?;
     user::post(&held, SOURCE_USER, events, user).map_err(|error| match error {

@@ -34,7 +34,7 @@ pub fn of(port: RawFd) -> Option<Status> {
     registry.table.get(port)?.object()?;
     let mask = Masked::new();
     let held = registry.hold(port, &mask)?;
-    let _ = held.harvest().and_then(|()| held.settle());
+    let _ = held.harvest(0).and_then(|()| held.settle());
     let guest = &held.object.guest;
     Some(Status {
         queued: held.queued(),

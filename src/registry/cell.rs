@@ -36,6 +36,13 @@ cells! {
 }
 
 impl Cell32 {
+    /// Changes it, and says what it was.
+    pub fn replace(&self, value: u32) -> u32 {
+        let before = self.get();
+        self.set(value);
+        before
+    }
+
     /// Counts up.
     pub fn increment(&self) {
         self.set(self.get().wrapping_add(1));

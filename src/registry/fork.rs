@@ -11,7 +11,7 @@
 
 use super::{Registry, memory};
 use crate::errno::{Errno, Result};
-use crate::host::below;
+use crate::host::{below, handlers};
 use core::sync::atomic::{AtomicI32, AtomicPtr, Ordering::*};
 
 /// The wiped page.
@@ -40,6 +40,7 @@ pub fn current_or_new() -> Result<&'static Registry> {
     if let Some(registry) = current() {
         return Ok(registry);
     }
+    handlers::take_over();
     let page = page().ok_or(Errno::ENOMEM)?;
     let fresh = memory::keep(Registry::new()?).ok_or(Errno::ENOMEM)?;
     page.process.store(below::process(), Relaxed);

@@ -8,14 +8,15 @@
 //! * sleepers that want several events have sets of their own and are rung there; while there are any, the bell is
 //!   steady, that is not eaten but hushed when the queue is empty.
 //!
-//! **The harvest** moves what the kernel has ready into the queue. It comes before everything that appends, so a
-//! single-threaded program sees one order over all sources (R2.1, T-011).
+//!
+//! Looks at the set are in [`super::look`], the queue in [`super::queue`].
 
 use super::Registry;
 use super::lock::Guard;
-use super::record::{Object, Slot, State};
+use super::record::{Object, Slot};
 use crate::errno::{Errno, Result};
-use crate::host::{Bell, Cookie, Masked, RawFd, ReadySet, Ring, Set, Until, Wake, Wakes, below};
+use crate::host::{Bell, Masked, RawFd, ReadySet, Ring, Set, below};
+use core::cell::Cell;
 
 /// `Object::bell`: it does not hang in the set yet.
 pub const BELL_ABSENT: u32 = 0;
@@ -23,22 +24,9 @@ pub const BELL_ABSENT: u32 = 0;
 pub const BELL_DOWN: u32 = 1;
 /// It was rung once, and nobody is known to have eaten it.
 pub const BELL_UP: u32 = 2;
-/// It stays up until it is hushed: there are sleepers who want several events. A ring that is eaten must be repeated,
-/// and each repetition would be an edge that wakes them for nothing.
+/// It stays up until it is hushed: there are sleepers who want several events, or many are posted in a row. A ring that
+/// is eaten must be repeated, which costs, and each repetition would be an edge that wakes those sleepers for nothing.
 pub const BELL_STEADY: u32 = 3;
-
-/// An event that left the queue.
-#[derive(Clone, Copy, Debug)]
-pub struct Event {
-    /// What happened.
-    pub events: i32,
-    /// The guest's word for its source.
-    pub tag: u32,
-    /// The descriptor or other name.
-    pub ident: usize,
-    /// The user's value.
-    pub user: usize,
-}
 
 /// See the module.
 pub struct Held<'m> {
@@ -52,6 +40,10 @@ pub struct Held<'m> {
     pub set: Set,
     /// Signals are blocked.
     pub mask: &'m Masked,
+    /// The number was proved to be the set since the lock was taken.
+    pub proved: Cell<bool>,
+    /// The bell should stay up if it is rung: more events are about to be posted.
+    pub steady: Cell<bool>,
     _guard: Guard<'static>,
 }
 
@@ -71,7 +63,16 @@ impl Registry {
     /// Takes the lock of an object record, whoever lives in it.
     pub fn hold_index<'m>(&'static self, index: u32, set: Set, mask: &'m Masked) -> Held<'m> {
         let object = self.arena.object(index);
-        Held { registry: self, object, index, set, mask, _guard: object.lock.lock(mask) }
+        Held {
+            registry: self,
+            object,
+            index,
+            set,
+            mask,
+            proved: Cell::new(false),
+            steady: Cell::new(false),
+            _guard: object.lock.lock(mask),
+        }
     }
 }
 
@@ -81,141 +82,16 @@ impl Held<'_> {
         self.registry.arena.slot(index)
     }
 
-    /// How many events are queued.
-    pub fn queued(&self) -> u32 {
-        self.object.queued.get()
-    }
-
-    /// Takes a slot that counts against the object's limit (R2.2). EAGAIN.
-    pub fn reserve(&self, state: State) -> Result<u32> {
-        if self.object.used.get() >= self.object.limit.get() {
-            return Err(Errno::EAGAIN);
-        }
-        let index = self.registry.arena.new_slot(state).ok_or(Errno::EAGAIN)?;
-        self.object.used.increment();
-        self.slot(index).home.set(self.index);
-        Ok(index)
-    }
-
-    /// Gives such a slot back.
-    pub fn release(&self, index: u32) {
-        self.object.used.decrement();
-        self.registry.arena.free_slot(index);
-    }
-
-    /// Puts a slot at the end of the queue.
-    pub fn append(&self, index: u32) {
-        let slot = self.slot(index);
-        let newest = self.object.newest.get();
-        slot.previous.set(newest);
-        slot.next.set(0);
-        if newest == 0 {
-            self.object.oldest.set(index);
-        } else {
-            self.slot(newest).next.set(index);
-        }
-        self.object.newest.set(index);
-        self.object.queued.increment();
-    }
-
-    /// Takes a slot out of the queue, wherever it stands.
-    pub fn unlink(&self, index: u32) {
-        let slot = self.slot(index);
-        let (previous, next) = (slot.previous.get(), slot.next.get());
-        if previous == 0 {
-            self.object.oldest.set(next);
-        } else {
-            self.slot(previous).next.set(next);
-        }
-        if next == 0 {
-            self.object.newest.set(previous);
-        } else {
-            self.slot(next).previous.set(previous);
-        }
-        self.object.queued.decrement();
-    }
-
-    /// Retrieves the oldest event. Readiness is not looked at again (R2.4).
-    pub fn take(&self) -> Option<Event> {
-        let index = self.object.oldest.get();
-        if index == 0 {
-            return None;
-        }
-        let slot = self.slot(index);
-        let event = Event {
-            events: slot.events.get(),
-            tag: slot.tag.get(),
-            ident: slot.ident.get(),
-            user: slot.user.get(),
-        };
-        self.unlink(index);
-        if slot.word.state() == State::Queued {
-            slot.word.turn_into(State::Spent); // R4.5: it keeps its slot and stays silent
-        } else {
-            self.release(index);
-        }
-        Some(event)
-    }
-
-    /// Moves everything that the kernel has ready into the queue, and eats the bell.
-    pub fn harvest(&self) -> Result<()> {
-        if self.object.armed.get() == 0 && self.object.bell.get() != BELL_UP {
-            return Ok(());
-        }
-        self.scan()
-    }
-
-    #[inline(never)]
-    fn scan(&self) -> Result<()> {
-        let mut wakes = Wakes::new();
-        loop {
-            self.set.turn(&self.object.batch, &mut wakes, Wakes::ROOM, Until::Now, self.mask)?;
-            self.absorb(&wakes);
-            if wakes.len() < Wakes::ROOM {
-                return Ok(());
-            }
-        }
-    }
-
-    /// Takes in what a turn brought.
-    pub fn absorb(&self, wakes: &Wakes) {
-        for wake in wakes.iter() {
-            if wake.cookie != Cookie::BELL {
-                self.absorb_watch(wake);
-            } else if self.object.bell.get() == BELL_UP {
-                self.object.bell.set(BELL_DOWN);
-            }
-        }
-    }
-
-    fn absorb_watch(&self, wake: Wake) {
-        let slot = self.slot(wake.cookie.slot);
-        // A late wake of an earlier arming, or of a registration whose number was closed: nobody's any more.
-        if slot.word.stamp() != wake.cookie.arming
-            || slot.word.state() != State::Armed
-            || slot.home.get() != self.index
-        {
-            return;
-        }
-        let up = match wake.exact {
-            Some(bits) => bits,
-            None => below::sample(slot.fd.get(), slot.want.get() as u32).unwrap_or(0),
-        };
-        self.object.armed.decrement();
-        slot.events.set((up & super::watch::reportable(slot.want.get() as u32)) as i32);
-        slot.word.turn_into(State::Queued);
-        self.append(wake.cookie.slot);
-    }
-
     /// Is the number still the set that it was? The bell that hangs in it tells, for the price of one control call.
     /// EBADF: it was closed by a raw system call. EBADFD (of the host: EINVAL, EPERM): it names another file by now,
     /// perhaps an epoll set of the program's own, which must not be touched.
-    pub fn verify(&self) -> Result<()> {
-        if self.object.bell.get() == BELL_ABSENT {
+    pub fn prove(&self) -> Result<()> {
+        if self.proved.get() || self.object.bell.get() == BELL_ABSENT {
             return Ok(()); // the process has no descriptor to spare for a bell: nothing to tell by
         }
         if let Some(bell) = self.registry.bell.known(self.mask) {
             if self.set.is_ours(&bell) {
+                self.proved.set(true);
                 return Ok(());
             }
             if self.object.bell_serial.get() == self.registry.bell.serial() && bell.is_ours() {
@@ -226,6 +102,18 @@ impl Held<'_> {
         self.hang_any_bell(&|_, _| Ok(()))?;
         self.object.bell.set(BELL_DOWN);
         self.settle()
+    }
+
+    /// Proves the number if the bell is up without an event, which nobody is there to have eaten: it could not be
+    /// lowered.
+    pub fn prove_if_odd(&self) -> Result<()> {
+        let odd = self.queued() == 0 && self.object.bell.get() > BELL_DOWN && self.object.waiters.get() == 0;
+        if odd { self.prove() } else { Ok(()) }
+    }
+
+    /// Is the number through which the set is reached proved to be the set?
+    pub fn set_is_ours(&self) -> bool {
+        self.registry.bell.known(self.mask).is_some_and(|bell| self.set.is_ours(&bell))
     }
 
     /// Makes sure that the bell hangs in the set, before anything is posted that will need it. The errors are those
@@ -250,8 +138,11 @@ impl Held<'_> {
             && self.object.bell.get() != BELL_ABSENT
             && act(self.set, &bell).is_ok()
         {
+            self.proved.set(true); // in another set there is no bell of ours to be changed
             return Ok(());
         }
+        self.proved.set(false);
+        self.prove()?;
         self.hang_any_bell(&act)
     }
 
@@ -260,6 +151,7 @@ impl Held<'_> {
         let bell = self.registry.bell(self.mask)?;
         self.set.hang_bell(&bell)?;
         self.object.bell_serial.set(self.registry.bell.serial());
+        self.proved.set(true);
         act(self.set, &bell)
     }
 
@@ -267,7 +159,7 @@ impl Held<'_> {
     pub fn settle(&self) -> Result<()> {
         if self.object.loud.get() == 0 {
             match self.object.bell.get() {
-                BELL_UP if self.queued() == 0 => self.harvest()?,
+                BELL_UP if self.queued() == 0 => self.scan(0)?,
                 BELL_STEADY if self.queued() == 0 => self.fall_silent()?,
                 _ => {}
             }
@@ -279,8 +171,13 @@ impl Held<'_> {
         Ok(())
     }
 
-    fn raise(&self) -> Result<()> {
-        let (how, state) = if self.has_patient() { (Ring::Loud, BELL_STEADY) } else { (Ring::Once, BELL_UP) };
+    /// Rings, if it is not rung.
+    pub fn raise(&self) -> Result<()> {
+        let (how, state) = if self.steady.get() || self.has_patient() {
+            (Ring::Loud, BELL_STEADY)
+        } else {
+            (Ring::Once, BELL_UP)
+        };
         let now = self.object.bell.get();
         if now != BELL_STEADY && now != state {
             self.ring(how)?;
@@ -293,59 +190,6 @@ impl Held<'_> {
     pub fn fall_silent(&self) -> Result<()> {
         self.with_bell(|set, bell| set.hush(bell))?;
         self.object.bell.set(BELL_DOWN);
-        self.scan()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::registry::memory;
-
-    fn queue_of(held: &Held<'_>) -> Vec<usize> {
-        core::iter::from_fn(|| held.take()).map(|event| event.ident).collect()
-    }
-
-    #[test]
-    fn the_queue_keeps_its_order_and_counts_slots() {
-        let registry = memory::keep(Registry::new().unwrap()).unwrap();
-        let mask = Masked::new();
-        let index = registry.arena.new_object(1).unwrap();
-        assert!(registry.arena.new_object(1).is_none(), "one object at most");
-        let held = registry.hold_index(index, Set::at(-1), &mask);
-        held.object.limit.set(4);
-        let slots: Vec<u32> = (0..4).map(|_| held.reserve(State::Event).unwrap()).collect();
-        assert_eq!(held.reserve(State::Event), Err(Errno::EAGAIN));
-        for (ident, &slot) in slots.iter().enumerate() {
-            held.slot(slot).ident.set(ident);
-            held.append(slot);
-        }
-        for gone in [slots[1], slots[3], slots[0]] {
-            held.unlink(gone);
-        }
-        held.append(slots[3]);
-        assert_eq!((held.queued(), held.object.used.get()), (2, 4));
-        assert_eq!(queue_of(&held), [2, 3]);
-        assert_eq!((held.queued(), held.object.used.get()), (0, 2), "an event gives its slot back");
-    }
-
-    #[test]
-    fn late_wakes_are_dropped() {
-        let registry = memory::keep(Registry::new().unwrap()).unwrap();
-        let mask = Masked::new();
-        let index = registry.arena.new_object(1).unwrap();
-        let held = registry.hold_index(index, Set::at(-1), &mask);
-        held.object.limit.set(1);
-        let slot = held.reserve(State::Armed).unwrap();
-        let old = Cookie { slot, arming: held.slot(slot).word.stamp() };
-        let new = Cookie { slot, arming: held.slot(slot).word.renew(State::Armed) };
-        held.object.armed.set(1);
-        held.absorb_watch(Wake { cookie: old, exact: Some(1) });
-        assert_eq!(held.queued(), 0);
-        held.slot(slot).want.set(1);
-        held.absorb_watch(Wake { cookie: new, exact: Some(0x11) });
-        held.absorb_watch(Wake { cookie: new, exact: Some(0x11) });
-        assert_eq!((held.queued(), held.object.armed.get()), (1, 0), "one-shot");
-        assert_eq!(held.take().map(|event| event.events), Some(0x11));
+        self.scan(0)
     }
 }

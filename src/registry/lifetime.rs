@@ -6,7 +6,6 @@
 
 use super::Registry;
 use super::held::{BELL_ABSENT, Held};
-use super::record::State;
 use crate::errno::{Errno, Result};
 use crate::host::{Masked, RawFd, ReadySet, Set, below};
 
@@ -45,6 +44,12 @@ impl Registry {
             &object.armed,
             &object.waiters,
             &object.loud,
+            &object.unsure,
+            &object.levels,
+            &object.haunted,
+            &object.crowd,
+            &object.exposed,
+            &object.unordered,
             &object.guest.flags,
             &object.guest.mode,
             &entry.next_number,
@@ -151,7 +156,7 @@ impl Registry {
             let Ok(number) = self.hold_number(fd, mask) else { return };
             let held = self.hold_index(index, Set::at(-1), mask).through_a_number();
             let slot = held.slot(first);
-            let still = matches!(slot.word.state(), State::Armed | State::Queued | State::Spent);
+            let still = slot.word.state().is_watch();
             if held.object.watches.get() == first && still && slot.fd.get() == fd {
                 held.remove(&number, first);
             }

@@ -145,6 +145,11 @@ impl Arena {
         self.open(stock, layout, index).then_some(index)
     }
 
+    /// Is there any object?
+    pub fn has_objects(&self) -> bool {
+        self.header().objects.in_use.load(Relaxed) != 0
+    }
+
     /// A free object record, unless `most` are in use.
     pub fn new_object(&self, most: u32) -> Option<u32> {
         let stock = &self.header().objects;

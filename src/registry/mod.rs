@@ -27,8 +27,11 @@ pub mod free;
 pub mod held;
 pub mod lifetime;
 pub mod lock;
+pub mod look;
 pub mod memory;
+pub mod queue;
 pub mod record;
+pub mod renew;
 mod sync;
 pub mod table;
 pub mod wait;
@@ -36,7 +39,7 @@ pub mod watch;
 pub mod word;
 
 use crate::errno::Result;
-use crate::host::below;
+use crate::host::{below, next};
 
 pub use fork::{current, current_or_new};
 pub use held::Held;
@@ -51,6 +54,10 @@ pub struct Registry {
     pub bell: bell::House,
     /// Limits and switches from the environment.
     pub settings: Settings,
+    /// Does the process resolve `close` to us? If not, every close may be unseen.
+    pub sees_closes: bool,
+    /// An object that got another set: see [`renew`].
+    pub moved: cell::Cell32,
 }
 
 /// Read once, when the registry is made.
@@ -90,6 +97,8 @@ impl Registry {
             table: table::Table::new()?,
             bell: bell::House::default(),
             settings: Settings::read(),
+            moved: cell::Cell32::default(),
+            sees_closes: next::is_ours(c"close") && next::is_ours(c"epoll_create1"),
         })
     }
 }

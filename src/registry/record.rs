@@ -41,6 +41,22 @@ pub struct Object {
     pub bell_serial: Cell32,
     /// How many threads keep the bell loud.
     pub loud: Cell32,
+    /// Counts the times that a watch was set: who knows a time knows what was set after it.
+    pub clock: Cell32,
+    /// Watches whose registration stays enabled.
+    pub levels: Cell32,
+    /// Such a registration was lost: it may be a ghost, which makes the set readable for nothing.
+    pub haunted: Cell32,
+    /// First watch whose registration was used again without asking the kernel.
+    pub unsure: Cell32,
+    /// Counts the looks at the ready set; every so often one asks about the unsure.
+    pub looks: Cell32,
+    /// Looks to go until lazy re-arming is tried again after several threads waited at once.
+    pub crowd: Cell32,
+    /// It is polled from outside, or sits in another set: it must show no more than its queue.
+    pub exposed: Cell32,
+    /// The oldest event was posted without a look at the set: the bell's place there tells what came before it.
+    pub unordered: Cell32,
     /// Words of the front end.
     pub guest: Guest,
     /// Changes that the host has not told the kernel.
@@ -97,8 +113,22 @@ pub struct Slot {
     pub next_watch: Cell32,
     /// See `next_watch`.
     pub previous_watch: Cell32,
-    /// Watch: the kernel has a registration. Waiter: nobody waits for its return any more.
+    /// Watch: what the kernel has of it ([`super::watch::NOTHING`], ...). Waiter: nobody waits for its return any more.
     pub mark: Cell32,
+    /// Watch: the arming in the cookie that the kernel has.
+    pub cookie: Cell32,
+    /// Watch: the object's clock when it was set.
+    pub since: Cell32,
+    /// Watch: next and previous of those unsure; itself as previous if it is the first, 0 if it is not among them.
+    pub next_unsure: Cell32,
+    /// See `next_unsure`.
+    pub previous_unsure: Cell32,
+    /// Watch: how many armings stay one-shot, because lazy ones had to be undone.
+    pub strict: Cell32,
+    /// Watch: how many it will be the next time.
+    pub penalty: Cell32,
+    /// Watch: how often it fired without being confirmed by the kernel in between.
+    pub fires: Cell32,
 }
 
-const _: () = assert!(core::mem::size_of::<Slot>() <= 64 && core::mem::size_of::<Object>() <= 136);
+const _: () = assert!(core::mem::size_of::<Slot>() <= 96 && core::mem::size_of::<Object>() <= 184);

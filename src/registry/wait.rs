@@ -20,7 +20,7 @@ use super::held::{BELL_STEADY, Held};
 use super::record::{Slot, State};
 use super::{Registry, fork};
 use crate::errno::{Errno, Result};
-use crate::host::{Masked, RawFd, ReadySet, Ring, Set, Until, Wakes, below};
+use crate::host::{Masked, RawFd, ReadySet, Ring, Set, Until, Wakes, below, proc};
 
 /// What ended a sleep.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -46,6 +46,33 @@ const GONE: u32 = 2;
 /// `Slot::mark` of a waiter: whoever waited for its return gave up.
 const EXCUSED: u32 = 1;
 
+/// So many calls that look at the queue are taken to be among several threads after two waited at once.
+const COMPANY_LASTS: u32 = 64;
+
+/// A sleep with unsure registrations is not longer, in nanoseconds: what they would have reported comes that late.
+const UNSURE: u64 = 10_000_000;
+
+/// A part of a sleep.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Nap {
+    /// No sleep: a look.
+    Look,
+    /// Until this time, then the unsure registrations are confirmed.
+    Short(u64),
+    /// As long as the caller wants.
+    Whole,
+}
+
+impl Nap {
+    fn until(self, whole: Until) -> Until {
+        match self {
+            Nap::Look => Until::Now,
+            Nap::Short(end) => Until::At(end),
+            Nap::Whole => whole,
+        }
+    }
+}
+
 struct Waiter {
     index: u32,
     stamp: u32,
@@ -62,18 +89,43 @@ impl<'m> Held<'m> {
         };
         let mut wakes = Wakes::new();
         let mut held = self;
+        // Among several threads the caller has not looked yet: that is done here, where nobody waits for our lock.
+        let mut nap = if waiter.own_set.is_none() && held.in_company() { Nap::Look } else { held.nap(until) };
         loop {
-            if waiter.own_set.is_some() {
+            if let Some(own) = waiter.own_set {
                 let _ = held.settle(); // the world may look at the object meanwhile
+                if !held.registry.helper_is_ours(own.fd(), held.mask) {
+                    held.delist(waiter.index); // it was closed unseen: another one
+                    return (Woken::Look, Some(held));
+                }
             }
-            let (slept, again) = held.doze(&waiter, &mut wakes, most, until);
+            if waiter.own_set.is_none()
+                && let Err(error) = held.prove()
+            {
+                held.delist(waiter.index);
+                return (Woken::Failed(error), Some(held));
+            }
+            if nap != Nap::Look {
+                held.mask.harden();
+            }
+            let (slept, again) = held.doze(&waiter, &mut wakes, most, nap.until(until));
             held = match again {
                 Ok(again) => again,
                 Err(woken) => return (woken, None),
             };
             let slot = held.slot(waiter.index);
-            let unsatisfied = slept.is_ok() && !wakes.is_empty() && slot.tag.get() == 0;
-            if unsatisfied && waiter.own_set.is_some() && held.harvest().is_ok() && held.queued() < want {
+            let untold = slept.is_ok() && slot.tag.get() == 0;
+            let unsatisfied = untold
+                && if wakes.is_empty() {
+                    nap != Nap::Whole
+                } else {
+                    waiter.own_set.is_some() && held.harvest(want).is_ok() && held.queued() < want
+                };
+            if unsatisfied {
+                if wakes.is_empty() && nap != Nap::Look {
+                    held.confirm();
+                }
+                nap = held.nap(until);
                 slot.word.turn_into(State::Going); // in the same set: a new one would wake at once
                 continue;
             }
@@ -83,12 +135,41 @@ impl<'m> Held<'m> {
                 (Err(Errno::EINTR), _) => Woken::Interrupted,
                 (_, (GONE, _)) => Woken::Gone,
                 (_, (TOLD, message)) => message,
+                (Err(Errno::EBADF | Errno::EINVAL), _) if waiter.own_set.is_some() => Woken::Look,
                 (Err(error), _) => Woken::Failed(error),
                 (Ok(()), _) if wakes.is_empty() => Woken::TimedOut,
                 _ => Woken::Look,
             };
             return (woken, Some(held));
         }
+    }
+
+    /// How long to sleep at once: while registrations are unsure not longer than a moment.
+    fn nap(&self, until: Until) -> Nap {
+        if self.object.unsure.get() == 0 {
+            return Nap::Whole;
+        }
+        let end = below::now().saturating_add(UNSURE);
+        match until {
+            Until::At(deadline) if deadline <= end => Nap::Whole,
+            _ => Nap::Short(end),
+        }
+    }
+
+    /// Notes how many threads wait for this object: true if the caller is not alone, or was not lately.
+    pub fn note_company(&self) -> bool {
+        let crowd = &self.object.crowd;
+        if self.object.waiters.get() != 0 {
+            crowd.set(COMPANY_LASTS);
+        } else if crowd.get() != 0 {
+            crowd.decrement();
+        }
+        crowd.get() != 0
+    }
+
+    /// What was noted.
+    pub fn in_company(&self) -> bool {
+        self.object.crowd.get() != 0
     }
 
     /// One turn without the lock. `Err`: the record is not the caller's any more, nor is the lock.
@@ -101,6 +182,7 @@ impl<'m> Held<'m> {
     ) -> (Result<()>, core::result::Result<Held<'m>, Woken>) {
         let (registry, object, index, set, mask) =
             (self.registry, self.object, self.index, self.set, self.mask);
+        let start = object.clock.get();
         drop(self);
         let slept = waiter.own_set.unwrap_or(set).turn(&object.batch, wakes, most, until, mask);
 
@@ -115,13 +197,13 @@ impl<'m> Held<'m> {
             return (slept, Err(woken));
         }
         if waiter.own_set.is_none() && slept.is_ok() {
-            held.absorb(wakes);
+            held.absorb(wakes, start);
         }
         (slept, Ok(held))
     }
 
     fn enlist(&self, number: RawFd, want: u32) -> Result<Waiter> {
-        let thread = below::thread();
+        let thread = self.me();
         self.sweep(thread);
         let index = self.registry.arena.new_slot(State::Going).ok_or(Errno::EAGAIN)?;
         // Without a descriptor to spare it sleeps with the others: then the world does not see the events that
@@ -145,6 +227,11 @@ impl<'m> Held<'m> {
         while let Some(index) = self.waiters().find(|&w| self.slot(w).ident.get() == thread as usize) {
             self.delist(index);
         }
+    }
+
+    /// The calling thread. Remembered for this registry: a child has another one, and its thread another number.
+    fn me(&self) -> i32 {
+        below::thread_of(core::ptr::from_ref(self.registry).addr())
     }
 
     fn waiters(&self) -> impl Iterator<Item = u32> + '_ {
@@ -172,17 +259,28 @@ impl<'m> Held<'m> {
 
     /// Rings those who want several events and can have them.
     pub fn wake_the_patient(&self) {
-        for index in self.waiters() {
-            let slot = self.slot(index);
+        let mut unreachable = false;
+        for slot in self.waiters().map(|w| self.slot(w)) {
             if slot.want.get() != 0 && slot.events.get() as u32 <= self.queued() {
-                self.ring_sleeper(slot);
+                unreachable |= !self.ring_sleeper(slot);
             }
+        }
+        // A set of a sleeper's own was closed unseen: an edge of the object's wakes it there.
+        if unreachable && self.object.loud.get() == 0 && self.fall_silent().is_ok() {
+            let _ = self.raise();
         }
     }
 
-    fn ring_sleeper(&self, slot: &Slot) {
-        if let Some(bell) = self.registry.bell.known(self.mask) {
-            let _ = Set::at(slot.want.get() - 1).ring(&bell, Ring::Once);
+    fn ring_sleeper(&self, slot: &Slot) -> bool {
+        let bell = self.registry.bell.known(self.mask);
+        bell.is_some_and(|bell| Set::at(slot.want.get() - 1).ring(&bell, Ring::Once).is_ok())
+    }
+
+    /// The object has another set, at the same number: who sleeps beside it must watch that one.
+    pub fn move_sleepers(&self, set: Set) {
+        for slot in self.waiters().map(|w| self.slot(w)).filter(|slot| slot.want.get() != 0) {
+            let _ = Set::at(slot.want.get() - 1).watch_edges(set);
+            self.ring_sleeper(slot);
         }
     }
 
@@ -207,7 +305,7 @@ impl<'m> Held<'m> {
     /// Wakes everybody who was told something, and waits until they are out of the kernel. `stays`: the object goes
     /// on living. `None`: it was gone when the lock was taken again.
     pub fn send_home(self, stays: bool) -> Option<Held<'m>> {
-        let me = below::thread() as usize;
+        let me = self.me() as usize;
         let mut pending_on_set = false;
         for slot in self.waiters().map(|w| self.slot(w)).filter(|slot| is_pending(slot, me)) {
             if slot.want.get() != 0 {
@@ -278,11 +376,11 @@ fn await_thread(slot: &Slot, stamp: u32, stays: bool) -> bool {
         if slot.word.await_return(stamp, Some(LOOK_EVERY)) {
             return true;
         }
-        match below::whereabouts(thread, set) {
-            below::Whereabouts::HandlersBlocked => {}
+        match proc::whereabouts(thread, set) {
+            proc::Whereabouts::HandlersBlocked => {}
             // It sleeps and holds the file, so the number may be closed. If the set lives on it must be seen off.
-            below::Whereabouts::InWait if stays => {}
-            below::Whereabouts::Running if running < PATIENCE => running += 1,
+            proc::Whereabouts::InWait if stays => {}
+            proc::Whereabouts::Running if running < PATIENCE => running += 1,
             _ => return false,
         }
     }

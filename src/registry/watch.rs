@@ -9,8 +9,25 @@ use super::held::Held;
 use super::lock::Guard;
 use super::record::State;
 use super::table::Entry;
-use crate::errno::Result;
-use crate::host::{Class, Cookie, Masked, RawFd, ReadySet, Set};
+use crate::errno::{Errno, Result};
+use crate::host::{Class, How, Masked, RawFd, ReadySet, Set};
+
+/// `Slot::mark`: the kernel has no registration.
+pub const NOTHING: u32 = 0;
+/// It has one that fires once, and is enabled only while the watch is armed.
+pub const ONCE: u32 = 1;
+/// It has one that stays enabled.
+pub const LEVEL: u32 = 2;
+/// It has one that fires once and is enabled although the watch was ended.
+pub const KEPT: u32 = 3;
+
+/// What a file without poll routine is always ready for (R4.8).
+pub const FILE_READY: u32 = (libc::POLLIN
+    | libc::POLLRDNORM
+    | libc::POLLRDBAND
+    | libc::POLLOUT
+    | libc::POLLWRNORM
+    | libc::POLLWRBAND) as u32;
 
 /// Hang-up and error are always reported (R4.6).
 pub fn reportable(want: u32) -> u32 {
@@ -30,6 +47,15 @@ impl Registry {
     pub fn hold_number(&'static self, fd: RawFd, mask: &Masked) -> Result<HeldNumber> {
         let entry = self.table.entry(fd)?;
         Ok(HeldNumber { entry, fd, _guard: entry.lock.lock(mask) })
+    }
+
+    /// The number is in a set: if it is an object's, that must show no more than its queue from now on.
+    pub fn polled_from_outside(&'static self, fd: RawFd) {
+        let Some(index) = self.table.get(fd).and_then(Entry::object) else { return };
+        if self.arena.object(index).exposed.get() == 0 {
+            let mask = Masked::new();
+            let _ = self.hold(fd, &mask).map(|held| held.expose());
+        }
     }
 
     /// Ends every watch of a number, in every object (R4.20), and withdraws their queued events.
@@ -57,11 +83,6 @@ impl<'m> Held<'m> {
         self
     }
 
-    /// Is the number through which the set is reached proved to be the set?
-    pub fn set_is_ours(&self) -> bool {
-        self.registry.bell.known(self.mask).is_some_and(|bell| self.set.is_ours(&bell))
-    }
-
     /// The watch of a number in this object.
     pub fn find(&self, number: &HeldNumber) -> Option<u32> {
         let mut index = number.entry.watches.get();
@@ -76,11 +97,19 @@ impl<'m> Held<'m> {
         let index = self.reserve(State::Spent)?;
         let slot = self.slot(index);
         slot.fd.set(number.fd);
-        slot.mark.set(0);
+        for cell in [
+            &slot.mark,
+            &slot.previous_unsure,
+            &slot.strict,
+            &slot.penalty,
+            &slot.fires,
+            &slot.previous_watch,
+        ] {
+            cell.set(0);
+        }
         slot.beside.set(number.entry.watches.get());
         number.entry.watches.set(index);
         let first = self.object.watches.get();
-        slot.previous_watch.set(0);
         slot.next_watch.set(first);
         if first != 0 {
             self.slot(first).previous_watch.set(index);
@@ -89,8 +118,41 @@ impl<'m> Held<'m> {
         Ok(index)
     }
 
+    /// A watch that was ended begins again, spent; its registration may still be enabled. EAGAIN.
+    pub fn revive(&self, index: u32) -> Result<()> {
+        if self.object.used.get() >= self.object.limit.get() {
+            return Err(Errno::EAGAIN);
+        }
+        self.object.used.increment();
+        self.slot(index).word.turn_into(State::Spent);
+        Ok(())
+    }
+
+    /// Ends a watch but keeps what the kernel has of it, enabled as it is: associating again then costs none of the two
+    /// dear control calls. Only where nobody sees it ([`Held::may_keep`]).
+    pub fn shelve(&self, index: u32) {
+        let kept = self.quiet(index) && self.slot(index).mark.get() == ONCE;
+        if kept {
+            self.mark(index, KEPT);
+        }
+        self.slot(index).word.turn_into(State::Idle);
+        self.object.used.decrement();
+    }
+
+    /// Drops the kernel's registration of a watch.
+    pub fn unregister(&self, index: u32) {
+        let before = self.slot(index).mark.get();
+        self.mark(index, NOTHING);
+        if before != NOTHING && self.prove().is_ok() {
+            let dropped = self.set.disarm(&self.object.batch, self.slot(index).fd.get());
+            if dropped.is_err() && before == LEVEL {
+                self.object.haunted.set(1);
+            }
+        }
+    }
+
     /// Withdraws what a watch has queued or armed, so that it reports nothing until it is armed again (R4.3). True
-    /// if the kernel holds an enabled registration, whose stamp is void now: arm anew or [`Held::unregister`].
+    /// if the kernel holds an enabled registration.
     pub fn quiet(&self, index: u32) -> bool {
         let slot = self.slot(index);
         let before = slot.word.state();
@@ -99,37 +161,48 @@ impl<'m> Held<'m> {
             State::Armed => self.object.armed.decrement(),
             _ => {}
         }
+        self.be_sure(index);
         slot.word.renew(State::Spent);
-        before == State::Armed
+        slot.mark.get() == LEVEL || slot.mark.get() == ONCE && before == State::Armed
     }
 
-    /// Drops the kernel's registration of a watch.
-    pub fn unregister(&self, index: u32) {
+    /// Arms a spent watch in the kernel for `Slot::want`. `again`: it was retrieved, so it may soon be again, and an
+    /// arming that stays enabled may pay.
+    pub fn arm(&self, index: u32, again: bool) -> Result<Class> {
+        self.prove()?;
         let slot = self.slot(index);
-        if slot.mark.get() != 0 {
-            slot.mark.set(0);
-            self.set.disarm(&self.object.batch, slot.fd.get());
+        let stamp = slot.word.renew(State::Spent);
+        let level = again && slot.strict.get() == 0 && self.may_be_lazy();
+        if again && slot.strict.get() != 0 {
+            slot.strict.decrement();
         }
-    }
-
-    /// Arms a spent watch in the kernel for `Slot::want`.
-    pub fn arm(&self, index: u32) -> Result<Class> {
-        let slot = self.slot(index);
-        let cookie = Cookie { slot: index, arming: slot.word.renew(State::Spent) };
-        let held = slot.mark.get() != 0;
-        let class = self.set.arm(&self.object.batch, slot.fd.get(), cookie, slot.want.get() as u32, held)?;
-        if class == Class::Pollable {
-            slot.mark.set(1);
-            slot.word.turn_into(State::Armed);
-            self.object.armed.increment();
+        let cookie = self.cookie(index, stamp, level);
+        let (before, want) = (slot.mark.get(), slot.want.get() as u32);
+        let arm = |how| self.set.arm(&self.object.batch, slot.fd.get(), cookie, want, how);
+        let mut armed = arm(if before == NOTHING { How::New } else { How::Again });
+        if before != NOTHING && armed == Err(Errno::ENOENT) {
+            // The number was closed unseen, and the kernel dropped the registration; or a duplicate keeps it.
+            self.mark(index, NOTHING);
+            self.object.haunted.set(1);
+            armed = arm(How::New);
         }
-        Ok(class)
+        let class = armed?;
+        if class == Class::AlwaysReady {
+            self.mark(index, NOTHING);
+            return Ok(class);
+        }
+        let was_linked = before == LEVEL && slot.mark.get() == LEVEL;
+        self.mark(index, if level { LEVEL } else { ONCE });
+        slot.fires.set(0);
+        slot.cookie.set(cookie.arming);
+        self.set_armed(index);
+        // A change makes no edge for outer sets and sleepers if the item was linked already.
+        if was_linked { self.scan(0).map(|()| class) } else { Ok(class) }
     }
 
     /// A watch of something that never becomes ready for what it asks: pending until it is ended or replaced.
     pub fn arm_for_nothing(&self, index: u32) {
-        self.slot(index).word.turn_into(State::Armed);
-        self.object.armed.increment();
+        self.set_armed(index);
     }
 
     /// Queues the event of a spent watch.
@@ -144,10 +217,9 @@ impl<'m> Held<'m> {
     /// port may have been closed unseen, and name an epoll set of the program's by now.
     pub fn remove(&self, number: &HeldNumber, index: u32) {
         let slot = self.slot(index);
+        let counted = slot.word.state() != State::Idle;
         self.quiet(index);
-        if slot.mark.get() != 0 && self.set_is_ours() {
-            self.unregister(index);
-        }
+        self.unregister(index);
         self.unchain_beside(number, index);
         let (previous, next) = (slot.previous_watch.get(), slot.next_watch.get());
         if previous == 0 {
@@ -158,7 +230,10 @@ impl<'m> Held<'m> {
         if next != 0 {
             self.slot(next).previous_watch.set(previous);
         }
-        self.release(index);
+        if counted {
+            self.object.used.decrement();
+        }
+        self.registry.arena.free_slot(index);
     }
 
     fn unchain_beside(&self, number: &HeldNumber, index: u32) {

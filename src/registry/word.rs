@@ -28,6 +28,15 @@ pub enum State {
     Awaited = 6,
     /// A waiter that returned.
     Back = 7,
+    /// A watch that was ended: it counts no more, but keeps what the kernel has of it, disabled, for the next time.
+    Idle = 8,
+}
+
+impl State {
+    /// Is it a watch, whatever it waits for?
+    pub fn is_watch(self) -> bool {
+        matches!(self, State::Armed | State::Queued | State::Spent | State::Idle)
+    }
 }
 
 const STATE: u32 = 15;
@@ -48,6 +57,7 @@ impl Word {
             5 => State::Going,
             6 => State::Awaited,
             7 => State::Back,
+            8 => State::Idle,
             _ => State::Free,
         }
     }

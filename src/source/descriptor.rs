@@ -1,23 +1,13 @@
 //! Readiness of descriptors.
 //!
-//! The poll bits are sampled when a watch is set (R4.4), and if one that counts is up the event is queued at once.
-//! Otherwise the watch is armed in the kernel, one-shot; the kernel looks again when it is armed, so nothing falls
-//! between the sample and the arming.
+//! A watch is armed in the kernel, which looks at the descriptor then; a look at the ready set brings the sample home.
+//! How armings are spared is told in [`crate::registry::look`].
 
 use crate::errno::{Errno, Result};
 use crate::host::{Class, RawFd, below};
 use crate::registry::Held;
-use crate::registry::record::State;
-use crate::registry::watch::{HeldNumber, reportable};
-
-/// What a file without poll routine is always ready for (R4.8).
-const FILE_READY: u32 = (libc::POLLIN
-    | libc::POLLRDNORM
-    | libc::POLLRDBAND
-    | libc::POLLOUT
-    | libc::POLLWRNORM
-    | libc::POLLWRBAND) as u32;
-const BANDS: u32 = (libc::POLLRDBAND | libc::POLLWRBAND) as u32;
+use crate::registry::record::{Slot, State};
+use crate::registry::watch::{FILE_READY, HeldNumber};
 
 /// What to report, and how.
 #[derive(Clone, Copy, Debug)]
@@ -30,61 +20,106 @@ pub struct Interest {
     pub user: usize,
 }
 
-/// The bits that are up and count. EBADF: not an open descriptor.
-pub fn sample(fd: RawFd, want: u32) -> Result<u32> {
-    let up = below::sample(fd, want)? & reportable(want);
-    // poll(2) tells IN and OUT of a regular file but not the bands, which the guest system includes.
-    if want & BANDS != 0 && below::is_plain_file(fd) { Ok(up | want & FILE_READY) } else { Ok(up) }
-}
-
 /// Sets or replaces (R4.3) the watch of a number. Errors leave no watch behind: EBADF if the number is not open,
 /// EAGAIN for want of a slot, or what the host says of the descriptor.
 pub fn watch(held: &Held<'_>, number: &HeldNumber, fd: RawFd, interest: Interest) -> Result<()> {
-    held.harvest()?; // what is ready already goes first (R2.1)
-    let (index, enabled) = match held.find(number) {
-        Some(index) => (index, held.quiet(index)),
-        None => (held.watch(number)?, false),
-    };
-    let slot = held.slot(index);
+    let found = held.find(number);
+    match found.map(|index| (index, held.slot(index).word.state())) {
+        Some((index, State::Spent)) => again(held, number, index, interest),
+        Some((index, State::Idle)) => {
+            held.harvest(0)?; // as below; and what was kept may have fired
+            held.revive(index).map_err(|error| if below::is_open(fd) { error } else { Errno::EBADF })?;
+            let kept = held.rearm(index, interest.want);
+            describe(held.slot(index), interest);
+            if !kept {
+                return anew(held, number, index, interest);
+            }
+            held.confirm(); // a new association is sampled at once: its number must be that of old
+            look_at(held)
+        }
+        Some((index, _)) => {
+            held.harvest(0)?; // the kernel would keep the place of what is ready already
+            held.quiet(index);
+            anew(held, number, index, interest)
+        }
+        None => {
+            let index = held.watch(number);
+            let index = index.map_err(|error| if below::is_open(fd) { error } else { Errno::EBADF })?;
+            anew(held, number, index, interest)
+        }
+    }
+}
+
+fn describe(slot: &Slot, interest: Interest) {
     slot.want.set(interest.want as i32);
     slot.tag.set(interest.tag);
-    slot.ident.set(fd as usize);
+    slot.ident.set(slot.fd.get() as usize);
     slot.user.set(interest.user);
-    // Sampled when the number is marked as watched: a close by another thread either sees the mark, or was first
-    // and shows here.
-    let up = sample(fd, interest.want).inspect_err(|_| held.remove(number, index))?;
-    // Without a descriptor to spare for the bell an event cannot be shown to pollers from the queue: armed in the
-    // kernel, it shows there.
-    if up != 0 && held.hang_bell().is_ok() {
-        if enabled {
-            held.unregister(index); // it would make the set readable for bits that nobody asks for now
-        }
-        held.report(index, up);
-        return held.settle();
+}
+
+/// The event was retrieved: this re-arms (R4.5). The sample of R4.4 may wait for the next look at the queue, where the
+/// kernel takes it.
+fn again(held: &Held<'_>, number: &HeldNumber, index: u32, interest: Interest) -> Result<()> {
+    let ordered = held.object.unordered.get() == 0;
+    if !ordered {
+        held.scan(0)?; // else the bell's place would put it before what was posted earlier
     }
-    match held.arm(index) {
-        Ok(Class::Pollable) => held.settle(),
-        Ok(Class::AlwaysReady) => {
-            match interest.want & FILE_READY {
-                0 => held.arm_for_nothing(index),
-                bits => held.report(index, bits),
-            }
-            held.settle()
-        }
-        Err(error) => {
-            held.remove(number, index);
-            let _ = held.settle();
-            Err(error)
-        }
+    let lazy = held.rearm(index, interest.want);
+    describe(held.slot(index), interest);
+    if !lazy {
+        arm(held, number, index, true)?;
     }
+    if lazy && ordered { Ok(()) } else { held.settle() }
+}
+
+/// A new association, or one in the place of another: sampled at once (R4.4). Armed first, then looked at, so what was
+/// ready before comes before it.
+fn anew(held: &Held<'_>, number: &HeldNumber, index: u32, interest: Interest) -> Result<()> {
+    describe(held.slot(index), interest);
+    match arm(held, number, index, false)? {
+        Class::Pollable => look_at(held),
+        Class::AlwaysReady => held.settle(),
+    }
+}
+
+/// Samples what was just armed. Without a descriptor to spare for the bell an event cannot be shown to pollers from the
+/// queue: armed in the kernel, it shows there.
+fn look_at(held: &Held<'_>) -> Result<()> {
+    if held.hang_bell().is_ok() {
+        held.harvest(0)?;
+    }
+    held.settle()
+}
+
+fn arm(held: &Held<'_>, number: &HeldNumber, index: u32, again: bool) -> Result<Class> {
+    let class = held.arm(index, again).inspect_err(|_| {
+        held.remove(number, index);
+        let _ = held.settle();
+    })?;
+    if class == Class::AlwaysReady {
+        held.harvest(0)?; // what is ready already goes first (R2.1)
+        match held.slot(index).want.get() as u32 & FILE_READY {
+            0 => held.arm_for_nothing(index),
+            bits => held.report(index, bits),
+        }
+        held.settle()?;
+    }
+    Ok(class)
 }
 
 /// Ends a watch. `Ok(true)`: it was armed or its event was still queued; `Ok(false)`: its event was retrieved
 /// already. ENOENT: there is none.
 pub fn unwatch(held: &Held<'_>, number: &HeldNumber) -> Result<bool> {
     let index = held.find(number).ok_or(Errno::ENOENT)?;
-    let pending = held.slot(index).word.state() != State::Spent;
-    held.remove(number, index);
+    let pending = match held.slot(index).word.state() {
+        State::Idle => return Err(Errno::ENOENT),
+        state => state != State::Spent,
+    };
+    if held.may_keep() {
+        held.shelve(index);
+    } else {
+        held.remove(number, index);
+    }
     held.settle()?;
     Ok(pending)
 }

@@ -9,7 +9,7 @@ use crate::registry::record::State;
 pub fn post(held: &Held<'_>, tag: u32, events: i32, user: usize) -> Result<()> {
     held.hang_bell()?;
     let index = held.reserve(State::Event)?;
-    let posted = held.harvest().and_then(|()| {
+    let posted = held.order().and_then(|()| held.prove_if_odd()).and_then(|()| {
         let slot = held.slot(index);
         slot.events.set(events);
         slot.tag.set(tag);

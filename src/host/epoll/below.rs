@@ -45,6 +45,14 @@ pub fn is_open(fd: RawFd) -> bool {
     unsafe { libc::syscall(libc::SYS_fcntl, fd, libc::F_GETFD) != -1 }
 }
 
+/// Are both numbers open, and name one open file?
+pub fn is_same_file(one: RawFd, other: RawFd) -> bool {
+    const KCMP_FILE: i32 = 0;
+    let me = process();
+    // SAFETY: no pointers.
+    unsafe { libc::syscall(libc::SYS_kcmp, me, me, KCMP_FILE, one, other) == 0 }
+}
+
 /// The soft limit of descriptor numbers.
 pub fn descriptor_limit() -> u64 {
     let mut limit = [0u64; 2];
@@ -66,6 +74,16 @@ pub fn sleepers_set() -> Result<RawFd> {
     // SAFETY: no pointers.
     let fd = check(unsafe { libc::syscall(libc::SYS_epoll_create1, libc::EPOLL_CLOEXEC) })? as RawFd;
     Ok(move_up(fd))
+}
+
+/// Puts a file at a number that is in use; whether it is closed on exec stays as it was.
+pub fn put_at(file: RawFd, number: RawFd) {
+    // SAFETY: no pointers.
+    unsafe {
+        let flags = libc::syscall(libc::SYS_fcntl, number, libc::F_GETFD);
+        let flags = if flags & libc::c_long::from(libc::FD_CLOEXEC) != 0 { libc::O_CLOEXEC } else { 0 };
+        libc::syscall(libc::SYS_dup3, file, number, flags);
+    }
 }
 
 /// Moves a new helper out of the program's way: to the first free number from min(1024, soft limit − 16). (A very
@@ -152,6 +170,19 @@ pub fn thread() -> i32 {
     unsafe { libc::syscall(libc::SYS_gettid) as i32 }
 }
 
+/// The same, remembered: `key` is something that no two processes with this memory have in common.
+pub fn thread_of(key: usize) -> i32 {
+    thread_local! {
+        static KNOWN: core::cell::Cell<(usize, i32)> = const { core::cell::Cell::new((0, 0)) };
+    }
+    KNOWN.with(|known| {
+        if known.get().0 != key {
+            known.set((key, thread()));
+        }
+        known.get().1
+    })
+}
+
 /// Effective user and group.
 pub fn credentials() -> (u32, u32) {
     // SAFETY: no pointers.
@@ -173,132 +204,6 @@ pub fn futex_wake(word: &AtomicU32, count: i32) {
     let operation = libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG;
     // SAFETY: the word is only an address here.
     unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), operation, count) };
-}
-
-/// All signals are blocked in the calling thread while this lives; dropping it restores the program's mask.
-///
-/// It is the key to every lock of the library: with signals blocked no handler runs while its own thread holds a
-/// lock, and none can leave by `siglongjmp` with the lock held.
-pub struct Masked {
-    program: u64,
-}
-
-impl Masked {
-    /// Blocks all signals, also those that the C library keeps to itself.
-    pub fn new() -> Masked {
-        let (all, mut program) = (!0u64, 0u64);
-        // SAFETY: both words outlive the call, their size is the kernel's sigset size.
-        unsafe {
-            libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, &raw const all, &raw mut program, 8)
-        };
-        Masked { program }
-    }
-
-    /// The program's own mask and its size, for a wait.
-    pub(super) fn program(&self) -> (*const u64, usize) {
-        (&raw const self.program, 8)
-    }
-}
-
-impl Default for Masked {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl Drop for Masked {
-    fn drop(&mut self) {
-        let none: *mut u64 = core::ptr::null_mut();
-        // SAFETY: the word outlives the call.
-        unsafe {
-            libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, &raw const self.program, none, 8);
-        }
-    }
-}
-
-/// Where a thread is that went to sleep in [`super::Wakes`] and has not reported back.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Whereabouts {
-    /// It blocks every signal: on its way into the wait or out of it.
-    HandlersBlocked,
-    /// It sleeps in the wait on that set.
-    InWait,
-    /// It runs: on its way out of the wait inside the kernel, or in code of the program's.
-    Running,
-    /// It is in another system call, or there is no such thread, or the host does not tell.
-    Elsewhere,
-}
-
-/// Looks where a thread of this process is that went to sleep on `set`.
-#[inline(never)] // its buffer must not grow the stack of those who call it on a rare path only
-pub fn whereabouts(thread: i32, set: RawFd) -> Whereabouts {
-    const ALL: u64 = !(1 << (libc::SIGKILL - 1) | 1 << (libc::SIGSTOP - 1));
-    let mut text = [0u8; 2048];
-    match blocked_signals(read_of_thread(thread, b"/status\0", &mut text)) {
-        Some(ALL) => return Whereabouts::HandlersBlocked,
-        Some(_) => {}
-        None => return Whereabouts::Elsewhere,
-    }
-    // "running", or the number of the system call and its arguments, or -1 in other kernel code.
-    let call = core::str::from_utf8(read_of_thread(thread, b"/syscall\0", &mut text)).unwrap_or_default();
-    let mut words = call.split_ascii_whitespace();
-    let number = words.next().map(str::parse::<libc::c_long>);
-    let argument = words.next().and_then(|word| RawFd::from_str_radix(word.strip_prefix("0x")?, 16).ok());
-    match number {
-        Some(Ok(libc::SYS_epoll_pwait2 | libc::SYS_epoll_pwait)) if argument == Some(set) => {
-            Whereabouts::InWait
-        }
-        Some(Ok(_)) => Whereabouts::Elsewhere,
-        _ => Whereabouts::Running,
-    }
-}
-
-fn blocked_signals(status: &[u8]) -> Option<u64> {
-    let label = b"\nSigBlk:\t";
-    let at = status.windows(label.len()).position(|w| w == label)? + label.len();
-    u64::from_str_radix(core::str::from_utf8(status.get(at..at + 16)?).ok()?, 16).ok()
-}
-
-/// Reads a file of /proc/self/task/THREAD; empty if there is none.
-fn read_of_thread<'t>(thread: i32, file: &[u8], text: &'t mut [u8; 2048]) -> &'t [u8] {
-    let mut path = [0u8; 48];
-    if !concatenate([b"/proc/self/task/", decimal(thread, &mut [0; 12]), file], &mut path) {
-        return &[];
-    }
-    let flags = libc::O_RDONLY | libc::O_CLOEXEC;
-    // SAFETY: the path is a C string.
-    let fd = unsafe { libc::syscall(libc::SYS_openat, libc::AT_FDCWD, path.as_ptr(), flags, 0) };
-    if fd < 0 {
-        return &[];
-    }
-    // SAFETY: `text` outlives the call and has that room.
-    let got = unsafe { libc::syscall(libc::SYS_read, fd, text.as_mut_ptr(), text.len()) };
-    close(fd as RawFd);
-    text.get(..usize::try_from(got).unwrap_or(0)).unwrap_or_default()
-}
-
-/// Writes the parts one after the other; false if there is no room.
-fn concatenate(parts: [&[u8]; 3], room: &mut [u8]) -> bool {
-    let mut at = 0;
-    for part in parts {
-        let Some(place) = room.get_mut(at..at + part.len()) else { return false };
-        place.copy_from_slice(part);
-        at += part.len();
-    }
-    true
-}
-
-fn decimal(number: i32, room: &mut [u8; 12]) -> &[u8] {
-    let (mut rest, mut at) = (number.unsigned_abs(), room.len());
-    for (index, digit) in room.iter_mut().enumerate().rev() {
-        *digit = b'0' + (rest % 10) as u8;
-        rest /= 10;
-        at = index;
-        if rest == 0 {
-            break;
-        }
-    }
-    room.get(at..).unwrap_or_default()
 }
 
 /// Zeroed memory of the process. Pages come when they are touched. Null if there is none.

@@ -1,7 +1,7 @@
 //! Linux: a ready set is an epoll set, and its number is what the guest program holds.
 //!
-//! * One-shot armings are `EPOLLONESHOT`; every arming carries its own cookie, so a wake that a sleeper brings home
-//!   late, after the descriptor was armed anew, is recognised and dropped.
+//! * An arming is `EPOLLONESHOT` or level-triggered. Every control call gives it a cookie of its own, so a late wake of
+//!   an earlier arming is recognised and dropped.
 //! * The bell is one process-wide descriptor that is always ready: an unconnected datagram socket, which is always
 //!   writable. It is rung and lowered in each set by `EPOLL_CTL_MOD`; nothing is ever written to it or read from it,
 //!   and on a number that the program reuses the call fails instead of changing something. (An eventfd would do as
@@ -14,13 +14,18 @@
 
 mod bell;
 pub mod below;
+mod ghost;
+pub mod handlers;
+mod masked;
+pub mod proc;
+mod restorer;
 mod wait;
 
 pub use bell::Bell;
-pub use below::Masked;
+pub use masked::Masked;
 pub use wait::Wakes;
 
-use super::{AfterFork, Class, Cookie, RawFd, ReadySet, Ring, Until};
+use super::{AfterFork, Class, Cookie, How, RawFd, ReadySet, Ring, Until};
 use crate::errno::{Errno, Result};
 use below::check;
 
@@ -80,16 +85,13 @@ impl ReadySet for EpollSet {
         self.0
     }
 
-    fn arm(self, _: &(), fd: RawFd, cookie: Cookie, want: u32, held: bool) -> Result<Class> {
-        let events = want & ASKABLE | libc::EPOLLONESHOT as u32;
-        let armed = if held {
-            match self.control(libc::EPOLL_CTL_MOD, fd, events, pack(cookie)) {
-                // The number was closed unseen and the kernel dropped the item: a new one.
-                Err(Errno::ENOENT) => self.put(fd, events, pack(cookie)),
-                other => other,
-            }
-        } else {
-            self.put(fd, events, pack(cookie))
+    fn arm(self, _: &(), fd: RawFd, cookie: Cookie, want: u32, how: How) -> Result<Class> {
+        let once = if cookie.is_level() { 0 } else { libc::EPOLLONESHOT as u32 };
+        let (events, data) = (want & ASKABLE | once, pack(cookie));
+        let armed = match how {
+            How::New => self.put(fd, events, data),
+            How::Unless => self.control(libc::EPOLL_CTL_ADD, fd, events, data),
+            How::Again => self.control(libc::EPOLL_CTL_MOD, fd, events, data),
         };
         match armed {
             Ok(()) => Ok(Class::Pollable),
@@ -99,9 +101,17 @@ impl ReadySet for EpollSet {
         }
     }
 
-    fn disarm(self, _: &(), fd: RawFd) {
-        // EBADF and ENOENT say that there is nothing left to drop.
-        let _ = self.control(libc::EPOLL_CTL_DEL, fd, 0, 0);
+    fn calm(self, _: &(), fd: RawFd, cookie: Cookie) -> Result<()> {
+        // Hang-up and error cannot be masked, but one-shot they come once: the turn that follows takes them.
+        self.control(libc::EPOLL_CTL_MOD, fd, libc::EPOLLONESHOT as u32, pack(cookie))
+    }
+
+    fn cut(self, ghost: Cookie) -> bool {
+        ghost::cut(self.0, pack(ghost))
+    }
+
+    fn disarm(self, _: &(), fd: RawFd) -> Result<()> {
+        self.control(libc::EPOLL_CTL_DEL, fd, 0, 0)
     }
 
     fn hang_bell(self, bell: &Bell) -> Result<()> {
@@ -134,7 +144,7 @@ impl ReadySet for EpollSet {
             self.control(libc::EPOLL_CTL_ADD, bell.fd(), libc::EPOLLONESHOT as u32, pack(Cookie::BELL));
         if added.is_ok() {
             // It did not hang there: somebody else's set (or ours with an older bell); leave it as it was.
-            self.disarm(&(), bell.fd());
+            let _ = self.disarm(&(), bell.fd());
         }
         added == Err(Errno::EEXIST)
     }

@@ -1,14 +1,16 @@
 //! The one place where a thread sleeps on an epoll set.
 
 use super::super::{RawFd, Until, Wake};
-use super::below::{self, Masked, check};
+use super::below::{self, check};
+use super::masked::Masked;
 use super::unpack;
 use crate::errno::{Errno, Result};
+use core::mem::MaybeUninit;
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// Room for the wakes of one turn. On the stack: no allocation per event.
 pub struct Wakes {
-    events: [libc::epoll_event; Wakes::ROOM],
+    events: [MaybeUninit<libc::epoll_event>; Wakes::ROOM],
     filled: usize,
 }
 
@@ -24,16 +26,20 @@ struct Timespec64 {
 
 impl Wakes {
     /// How many wakes one turn brings at most.
-    pub const ROOM: usize = 32;
+    pub const ROOM: usize = 128;
 
     /// An empty batch.
     pub fn new() -> Self {
-        Wakes { events: [libc::epoll_event { events: 0, u64: 0 }; Wakes::ROOM], filled: 0 }
+        Wakes { events: [const { MaybeUninit::uninit() }; Wakes::ROOM], filled: 0 }
     }
 
     /// What the last turn brought.
     pub fn iter(&self) -> impl Iterator<Item = Wake> + '_ {
-        self.events.iter().take(self.filled).map(|e| Wake { cookie: unpack(e.u64), exact: Some(e.events) })
+        self.events.iter().take(self.filled).map(|event| {
+            // SAFETY: the kernel filled that many.
+            let event = unsafe { event.assume_init_ref() };
+            Wake { cookie: unpack(event.u64), exact: Some(event.events) }
+        })
     }
 
     /// How many that was.
@@ -88,7 +94,8 @@ impl Wakes {
             nanoseconds: (ns % 1_000_000_000) as i64,
         });
         let time = time.as_ref().map_or(core::ptr::null(), core::ptr::from_ref);
-        let (signals, size) = mask.program();
+        let program = mask.program();
+        let (signals, size) = (&raw const program, 8usize);
         // SAFETY: `events` has room for `most` entries, `time` and `signals` outlive the call.
         check(unsafe {
             libc::syscall(libc::SYS_epoll_pwait2, fd, self.events.as_mut_ptr(), most, time, signals, size)
@@ -97,7 +104,8 @@ impl Wakes {
     }
 
     fn wait_ms(&mut self, fd: RawFd, most: i32, ms: i32, mask: Option<&Masked>) -> Result<usize> {
-        let (signals, size) = mask.map_or((core::ptr::null(), 8), Masked::program);
+        let program = mask.map(Masked::program);
+        let (signals, size) = (program.as_ref().map_or(core::ptr::null(), core::ptr::from_ref), 8usize);
         // SAFETY: `events` has room for `most` entries, `signals` is null or outlives the call.
         check(unsafe {
             libc::syscall(libc::SYS_epoll_pwait, fd, self.events.as_mut_ptr(), most, ms, signals, size)

@@ -1,0 +1,20 @@
+//! The fuzzer drives the same programs against the same model as `tests/model.rs`: four bytes an operation.
+//!
+//! A program that fails is printed. The fuzzer's own `-minimize_crash=1` makes it shorter.
+#![no_main]
+#![allow(unsafe_code)]
+
+#[path = "../../tests/model/mod.rs"]
+mod model;
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| {
+    let program = model::op::decode(bytes);
+    if let Err(difference) = model::run::run(&program, |_| {}) {
+        for (step, op) in program.iter().enumerate().take(difference.step + 1) {
+            eprintln!("{step:5}  {op}");
+        }
+        panic!("{difference}");
+    }
+});

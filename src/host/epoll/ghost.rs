@@ -1,0 +1,134 @@
+//! Registrations whose number does not name their file any more.
+//!
+//! epoll knows a registration by file *and* number, and a file closed by a raw system call lives on in a duplicate: the
+//! registration fires, and no control call reaches it. But a process with a descriptor table of its own can name that
+//! file once more under the old number. So a child is made that shares the memory and copies the table, as vfork
+//! would; it puts a surviving duplicate at the old number and deletes the registration. Nobody sees anything of it: it
+//! has no exit signal, and no descriptor of the program's changes.
+
+use super::super::RawFd;
+use super::below::{self, check};
+use super::proc;
+use core::ffi::{c_int, c_void};
+
+/// What /proc/self/fdinfo tells of a registration.
+#[derive(Clone, Copy, Default)]
+struct Registration {
+    number: RawFd,
+    inode: u64,
+    /// Registrations under that number.
+    of_number: u32,
+}
+
+/// Survivors that are tried: duplicates of one file, and what shares its inode.
+const MOST: usize = 64;
+
+/// What the child does.
+struct Errand {
+    set: RawFd,
+    number: RawFd,
+    survivors: [RawFd; MOST],
+    count: usize,
+}
+
+/// Cuts the registration with this cookie out of a living set. False if it is still there: no descriptor of its file is
+/// left in this process. All signals are blocked.
+pub(super) fn cut(set: RawFd, data: u64) -> bool {
+    let Some(ghost) = find(set, data) else { return true };
+    if ghost.of_number == 1 && super::EpollSet(set).control(libc::EPOLL_CTL_DEL, ghost.number, 0, 0).is_ok() {
+        return true; // the number names that file again
+    }
+    let mut errand = Errand { set, number: ghost.number, survivors: [0; MOST], count: 0 };
+    proc::each_descriptor(|fd| {
+        let same_inode = below::identity(fd).is_ok_and(|file| file.inode == ghost.inode);
+        // Another file with that inode may be at the old number rightly, and be registered itself.
+        if same_inode
+            && fd != ghost.number
+            && !below::is_same_file(fd, ghost.number)
+            && let Some(place) = errand.survivors.get_mut(errand.count)
+        {
+            *place = fd;
+            errand.count += 1;
+        }
+    });
+    if errand.count == 0 {
+        return false;
+    }
+    send_out(&errand);
+    find(set, data).is_none()
+}
+
+/// Finds a registration by its cookie: lines `tfd: N events: X data: X pos:N ino:X sdev:X`.
+fn find(set: RawFd, data: u64) -> Option<Registration> {
+    let mut found = None;
+    proc::each_line_of_fdinfo(set, |line| {
+        if let Some((number, cookie, inode)) = parse(line)
+            && cookie == data
+        {
+            found = Some(Registration { number, inode, of_number: 0 });
+        }
+    });
+    let mut found = found?;
+    proc::each_line_of_fdinfo(set, |line| {
+        found.of_number += u32::from(parse(line).is_some_and(|(number, ..)| number == found.number));
+    });
+    Some(found)
+}
+
+fn parse(line: &str) -> Option<(RawFd, u64, u64)> {
+    let mut words = line.strip_prefix("tfd:")?.split_ascii_whitespace();
+    let number = words.next()?.parse().ok()?;
+    let cookie = u64::from_str_radix(words.nth(3)?, 16).ok()?;
+    let inode = words.find_map(|word| u64::from_str_radix(word.strip_prefix("ino:")?, 16).ok())?;
+    Some((number, cookie, inode))
+}
+
+fn send_out(errand: &Errand) {
+    const STACK: usize = 32 << 10;
+    let stack = below::map(STACK);
+    if stack.is_null() {
+        return;
+    }
+    let flags = libc::CLONE_VM | libc::CLONE_VFORK;
+    let argument = core::ptr::from_ref(errand).cast_mut().cast::<c_void>();
+    // SAFETY: the stack is fresh and grows down from its end; the errand outlives the child, for which the kernel
+    // makes this thread wait (CLONE_VFORK). All signals are blocked here and so there.
+    let child = unsafe { libc::clone(run, stack.add(STACK).cast(), flags, argument) };
+    if child > 0 {
+        let none: *mut c_int = core::ptr::null_mut();
+        // SAFETY: no pointers but null. Without an exit signal only __WALL finds the child.
+        unsafe { libc::syscall(libc::SYS_wait4, child, none, libc::__WALL, none) };
+    }
+    // SAFETY: mapped above, and the child is gone.
+    unsafe { below::unmap(stack, STACK) };
+}
+
+/// In the child, whose descriptor table is a copy.
+extern "C" fn run(argument: *mut c_void) -> c_int {
+    // SAFETY: the errand of `send_out`.
+    let errand = unsafe { &*argument.cast::<Errand>() };
+    // The old number may be the set's own by now.
+    // SAFETY: no pointers.
+    let set = unsafe { libc::syscall(libc::SYS_fcntl, errand.set, libc::F_DUPFD, errand.number + 1) };
+    for &survivor in errand.survivors.iter().take(errand.count) {
+        let mut event = libc::epoll_event { events: 0, u64: 0 };
+        // SAFETY: plain numbers in a table of our own; `event` outlives the call.
+        let deleted = unsafe {
+            check(libc::syscall(libc::SYS_dup3, survivor, errand.number, 0)).is_ok()
+                && check(libc::syscall(
+                    libc::SYS_epoll_ctl,
+                    set,
+                    libc::EPOLL_CTL_DEL,
+                    errand.number,
+                    &raw mut event,
+                ))
+                .is_ok()
+        };
+        if deleted {
+            break;
+        }
+    }
+    // SAFETY: ends this process without running anything of the program's.
+    unsafe { libc::syscall(libc::SYS_exit, 0) };
+    0
+}

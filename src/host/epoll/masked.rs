@@ -1,0 +1,177 @@
+//! Sections in which no handler of the program's runs.
+//!
+//! They are the key to every lock of the library: a handler can neither find its own thread inside a critical
+//! section nor leave one by `siglongjmp`. Blocking all signals does that, for two system calls a section. Where
+//! every handler of the process was installed through our `sigaction` ([`super::handlers`]) none is needed: a signal
+//! that arrives inside a section is *postponed*. Our catcher keeps its siginfo, makes the kernel return with all
+//! signals blocked, and the end of the section sends it to the thread again and restores the mask. To the program
+//! that is a thread which did not have the processor in the meantime.
+//!
+//! A sleep needs the real mask ([`Masked::harden`]): the kernel must swap it atomically.
+
+use super::below;
+use super::handlers;
+use core::cell::{Cell, UnsafeCell};
+use core::marker::PhantomData;
+use core::mem::MaybeUninit;
+use core::sync::atomic::{Ordering::SeqCst, compiler_fence};
+
+/// Signals whose frames can lie on top of each other before the first one is postponed: those that were pending
+/// together when the thread came back from the kernel. Those beyond go back to the kernel at once.
+const ROOM: usize = 4;
+
+/// A thread's section. Only the thread itself and its handlers touch it.
+struct Section {
+    depth: Cell<u32>,
+    caught: Cell<usize>,
+    /// The program's mask, once a signal was postponed.
+    program: Cell<u64>,
+    signals: UnsafeCell<[MaybeUninit<libc::siginfo_t>; ROOM]>,
+}
+
+thread_local! {
+    // Constant and without a destructor: its use is plain thread-local memory, also in a handler.
+    static SECTION: Section = const {
+        Section {
+            depth: Cell::new(0),
+            caught: Cell::new(0),
+            program: Cell::new(0),
+            signals: UnsafeCell::new([const { MaybeUninit::uninit() }; ROOM]),
+        }
+    };
+}
+
+/// No handler of the program's runs in this thread while this lives.
+pub struct Masked {
+    /// The program's mask, while all signals are really blocked.
+    program: Cell<Option<u64>>,
+    of_this_thread: PhantomData<*mut ()>,
+}
+
+impl Masked {
+    /// Begins a section.
+    #[inline]
+    pub fn new() -> Masked {
+        if handlers::all_are_ours() {
+            SECTION.with(|section| section.depth.set(section.depth.get() + 1));
+            compiler_fence(SeqCst);
+            Masked { program: Cell::new(None), of_this_thread: PhantomData }
+        } else {
+            Masked { program: Cell::new(Some(block_all())), of_this_thread: PhantomData }
+        }
+    }
+
+    /// Really blocks all signals, also those that the C library keeps to itself, from now to the end of the section.
+    /// For a wait, which swaps the program's mask in: handlers that run there are outside the section.
+    pub fn harden(&self) {
+        if self.program.get().is_some() {
+            return;
+        }
+        self.program.set(Some(block_all()));
+        SECTION.with(|section| {
+            debug_assert!(section.depth.get() == 1, "a wait within another section");
+            section.depth.set(0);
+            if section.caught.get() != 0 {
+                self.program.set(Some(section.program.get()));
+                section.send_again(); // pending now: the wait ends at once
+            }
+        });
+    }
+
+    /// The program's own mask, for a wait in a hardened section.
+    pub(super) fn program(&self) -> u64 {
+        self.program.get().unwrap_or_default()
+    }
+}
+
+impl Default for Masked {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for Masked {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(program) = self.program.get() {
+            set_mask(program);
+            return;
+        }
+        compiler_fence(SeqCst);
+        SECTION.with(|section| {
+            let depth = section.depth.get() - 1;
+            section.depth.set(depth);
+            compiler_fence(SeqCst);
+            if depth == 0 && section.caught.get() != 0 {
+                section.deliver();
+            }
+        });
+    }
+}
+
+impl Section {
+    #[cold]
+    fn deliver(&self) {
+        below::unchanged_errno(|| {
+            let program = self.program.get();
+            self.send_again();
+            set_mask(program); // handlers run here, and may jump away
+        });
+    }
+
+    /// Gives the postponed signals back to the kernel, which has all signals blocked.
+    fn send_again(&self) {
+        for index in 0..self.caught.replace(0) {
+            // SAFETY: only this thread is here, no handler runs, and `caught` entries were written.
+            if let Some(info) = unsafe { (*self.signals.get()).get(index) } {
+                // SAFETY: as above.
+                handlers::send_again(unsafe { info.assume_init_ref() });
+            }
+        }
+    }
+}
+
+/// Called by the catcher: true if the thread is inside a section, and the signal was postponed to its end.
+///
+/// # Safety
+/// `info` and `program` (the mask that the kernel restores after the handler) are those of the catcher's frame.
+pub(super) unsafe fn postpone(info: *const libc::siginfo_t, program: *mut u64) -> bool {
+    SECTION.with(|section| {
+        if section.depth.get() == 0 {
+            return false;
+        }
+        below::unchanged_errno(|| {
+            // SAFETY: the caller's promise. Where several frames lie on top of each other the lowest comes last, and
+            // its mask is the program's.
+            unsafe { section.program.set(program.replace(!0)) };
+            let caught = section.caught.get();
+            // SAFETY: only this thread is here; the frames below have not begun.
+            match unsafe { (*section.signals.get()).get_mut(caught) } {
+                Some(place) => {
+                    // SAFETY: the kernel's siginfo, as the caller promised.
+                    place.write(unsafe { *info });
+                    section.caught.set(caught + 1);
+                }
+                None => {
+                    block_all();
+                    // SAFETY: as above.
+                    handlers::send_again(unsafe { &*info });
+                }
+            }
+        });
+        true
+    })
+}
+
+fn block_all() -> u64 {
+    let (all, mut before) = (!0u64, 0u64);
+    // SAFETY: both words outlive the call, their size is the kernel's sigset size.
+    unsafe { libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, &raw const all, &raw mut before, 8) };
+    before
+}
+
+fn set_mask(mask: u64) {
+    let none: *mut u64 = core::ptr::null_mut();
+    // SAFETY: the word outlives the call.
+    unsafe { libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, &raw const mask, none, 8) };
+}
