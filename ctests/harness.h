@@ -144,7 +144,6 @@ __attribute__((format(printf, 3, 4), noreturn)) H_UNUSED static void h_fail(cons
 
 #define CHECK_ERR(expr, e) CHECK_ERR2(expr, e, e)
 
-/* Ends the test (from the test's own process and thread only). */
 /* valgrind is a machine of its own: for what it cannot do, with the reason. */
 #define SKIP_UNDER_VALGRIND(why)                                                                          \
 	do {                                                                                              \
@@ -157,6 +156,7 @@ __attribute__((format(printf, 3, 4), noreturn)) H_UNUSED static void h_fail(cons
 #else
 #define SKIP_UNDER_TSAN(why) ((void)0)
 #endif
+/* Ends the test (from the test's own process and thread only). */
 #define SKIP(why)                                                                                         \
 	do {                                                                                              \
 		snprintf(h_shared->reason, sizeof h_shared->reason, "%s", why);                           \

@@ -85,7 +85,7 @@ done
 if [ -d docs ]; then
     while IFS= read -r document; do
         put 644 "$document" "$DOCDIR/${document#docs/}"
-    done < <(find docs -type f -name '*.md' | sort)
+    done < <(find docs -type f \( -name '*.md' -o -name '*.svg' \) | sort)
 fi
 if [ -d examples ]; then
     while IFS= read -r example; do

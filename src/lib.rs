@@ -17,15 +17,20 @@
 //! | [`source`] | what can wake somebody: descriptors, the user | registry, host |
 //! | [`registry`] | descriptor number → object, event queues, waiters, the fork word | host |
 //! | [`host`] | traits, one implementation a folder, every raw system call | – |
-//! | [`interpose`] | the C library's functions that the registry must hear of | registry, host |
+//! | [`interpose`] | the C library's functions that the registry must hear of: closes, handlers, polls | registry, host |
 //!
 //! Arrows go one way. `unsafe` is denied in the crate and allowed in `ffi`, `host`, `interpose` and in
 //! `registry::memory`, which hands out references into the mapped memory.
 //!
 //! **Locks**, outermost first: a table entry's (descriptor number), an object's (port), the bell's. Every lock is
-//! taken with all signals blocked ([`host::Masked`]), so a handler never runs while its own thread holds one:
-//! `port_send` works in handlers, and `siglongjmp` out of one abandons nothing. No lock is held across a wait or
-//! across the real `close`.
+//! taken inside a section in which no handler runs ([`host::Masked`]), so a handler never finds its own thread holding
+//! one: `port_send` works in handlers, and `siglongjmp` out of one abandons nothing. In a section a signal is postponed
+//! by our catcher ([`host::handlers`]), without a system call; all signals are really blocked where `sigaction` does
+//! not resolve to us, and always for a sleep. No lock is held across a wait or across the real `close`.
+//!
+//! **Unseen closes**: a number may be closed by a raw system call at any time. So a port's number is proved to be its
+//! set before anything is changed behind it, and registrations that are used again without asking the kernel are
+//! confirmed before a sleep ([`registry::look`]).
 //!
 //! **fork**: the registry is found through one word in a page that the kernel wipes in the child
 //! ([`registry::fork`]). A child therefore starts with an empty registry: inherited ports answer EBADFD, nothing of

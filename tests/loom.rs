@@ -8,7 +8,7 @@
 mod sync {
     pub use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-    /// The library's lock is taken with all signals blocked; here there are none.
+    /// The library's lock is taken where no handler of the program's runs; here there are none.
     pub struct Masked;
 
     loom::lazy_static! {
@@ -35,6 +35,9 @@ mod free;
 #[path = "../src/registry/lock.rs"]
 #[allow(missing_docs, dead_code)]
 mod lock;
+#[path = "../src/registry/pin.rs"]
+#[allow(missing_docs, dead_code)]
+mod pin;
 #[path = "../src/registry/word.rs"]
 #[allow(missing_docs, dead_code)]
 mod word;
@@ -125,5 +128,27 @@ fn a_late_return_is_nobodys() {
         let now = word.renew(word::State::Armed);
         waiter.join().unwrap();
         assert_eq!((word.state(), word.stamp()), (word::State::Armed, now));
+    });
+}
+
+/// Who waits for pins is woken by the last one that goes, and not before.
+#[test]
+fn pins_are_waited_for() {
+    loom::model(|| {
+        let shared = Arc::new((pin::Pins::default(), AtomicU32::new(0)));
+        shared.0.pin();
+        shared.0.pin();
+        let unpin = |shared: Arc<(pin::Pins, AtomicU32)>| {
+            shared.1.fetch_add(1, Relaxed);
+            shared.0.unpin();
+        };
+        let (one, other) = (shared.clone(), shared.clone());
+        let one = thread::spawn(move || unpin(one));
+        let other = thread::spawn(move || unpin(other));
+        shared.0.await_none();
+        assert_eq!(shared.1.load(Relaxed), 2, "somebody still has it pinned");
+        assert!(!shared.0.any());
+        one.join().unwrap();
+        other.join().unwrap();
     });
 }

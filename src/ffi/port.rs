@@ -146,7 +146,8 @@ pub unsafe extern "C" fn port_get(port: c_int, pe: *mut PortEvent, limit: *const
         let timeout = || unsafe { read_timeout(limit) };
         let request = Request { port, want: 1, max: 1, endless: limit.is_null(), timeout: &timeout };
         // SAFETY: one event fits.
-        let ended = retrieve::retrieve(&request, &mut |at, events| unsafe { write_events(pe, at, events) });
+        let ended =
+            retrieve::retrieve::<1>(&request, &mut |at, events| unsafe { write_events(pe, at, events) });
         match seen_off(port, ended)? {
             Ended::Enough(_) | Ended::AtOnce(1..) => Ok(0),
             Ended::AtOnce(0) if retrieve::zero_timeout_succeeds() => Ok(0), // Q1
@@ -193,7 +194,9 @@ pub unsafe extern "C" fn port_getn(
         let timeout = || unsafe { read_timeout(limit) };
         let request = Request { port, want, max, endless: limit.is_null(), timeout: &timeout };
         // SAFETY: never more than `max` events.
-        let ended = retrieve::retrieve(&request, &mut |at, events| unsafe { write_events(list, at, events) });
+        let ended = retrieve::retrieve::<{ retrieve::CHUNK }>(&request, &mut |at, events| unsafe {
+            write_events(list, at, events)
+        });
         let late = matches!(ended, Ok(Ended::Late(_)));
         let (Ended::Enough(taken) | Ended::AtOnce(taken) | Ended::Late(taken)) = seen_off(port, ended)?;
         // SAFETY: as above. Q14: only success and ETIME change it.

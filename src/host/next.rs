@@ -47,7 +47,16 @@ impl<F: Copy> Next<F> {
         Some(unsafe { core::mem::transmute_copy(&at) })
     }
 
+    /// The function, if it was looked up and found.
+    #[inline]
+    pub fn known(&self) -> Option<F> {
+        let at = self.found.load(Relaxed);
+        // SAFETY: as in `get`.
+        (at.addr() > ABSENT.addr()).then(|| unsafe { core::mem::transmute_copy(&at) })
+    }
+
     #[cold]
+    #[inline(never)]
     fn look_up(&self) -> *mut c_void {
         // SAFETY: the name is a C string.
         let at = unsafe { libc::dlsym(libc::RTLD_NEXT, self.name.as_ptr()) };

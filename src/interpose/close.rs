@@ -3,6 +3,7 @@
 use super::{Fate, closed, closing, refuse};
 use crate::errno::Errno;
 use crate::host::next::Next;
+use crate::registry::table::may_be_involved;
 use core::ffi::c_int;
 
 type OfDescriptor = unsafe extern "C" fn(c_int) -> c_int;
@@ -30,14 +31,22 @@ fn next_close(fd: c_int) -> c_int {
 /// close(2). EBADF for a helper of the library's.
 #[cfg_attr(not(test), unsafe(no_mangle))]
 pub extern "C" fn close(fd: c_int) -> c_int {
-    match closing(fd) {
-        Fate::Forward => {
-            let result = next_close(fd);
-            closed(fd);
-            result
-        }
-        Fate::NotOpen => refuse(Errno::EBADF),
+    match CLOSE.known() {
+        // SAFETY: the program's own argument.
+        Some(next) if !may_be_involved(fd) => unsafe { next(fd) },
+        _ => close_with_care(fd),
     }
+}
+
+#[cold]
+#[inline(never)]
+fn close_with_care(fd: c_int) -> c_int {
+    if closing(fd) == Fate::NotOpen {
+        return refuse(Errno::EBADF);
+    }
+    let result = next_close(fd);
+    closed(fd);
+    result
 }
 
 /// mq_close(3).

@@ -64,7 +64,7 @@ fn closing_involved(registry: &'static Registry, fd: RawFd) -> Fate {
     unchanged_errno(|| {
         let mask = Masked::new();
         let helper = registry.table.get(fd).is_some_and(|entry| entry.helper());
-        if helper && registry.helper_is_ours(fd, &mask) {
+        if helper && registry.helper_is_ours(fd) {
             return Fate::NotOpen;
         }
         registry.retire(fd, Seen::Before, &mask);
@@ -74,7 +74,6 @@ fn closing_involved(registry: &'static Registry, fd: RawFd) -> Fate {
 
 /// The number was given up. An association by another thread may have come in between: if the number is not open
 /// again, that was for the file that is gone.
-#[inline]
 fn closed(fd: RawFd) {
     if let Some(registry) = involved(fd) {
         unchanged_errno(|| registry.retire_closed(fd as u32, fd as u32, &Masked::new()));

@@ -35,6 +35,7 @@ pub fn associate(port: RawFd, source: i32, object: usize, events: i32, user: usi
         .map_err(|error| if below::is_open(fd) { error } else { Errno::EBADFD })?;
     let held = hold(port, &mask)?;
     let interest = Interest { want, tag: SOURCE_FD, user };
+    let Err(held) = descriptor::watch_aside(held, &number, interest) else { return Ok(()) };
     let watched = descriptor::watch(&held, &number, fd, interest);
     watched.inspect_err(|_| held.settle().unwrap_or_default()).map_err(|error| match error {
         _ if !held.set_is_ours() => not_a_port(port),

@@ -6,13 +6,13 @@
 
 use super::{SOURCE_ALERT, alert, hold, hold_proved, set_error};
 use crate::errno::{Errno, Result};
-use crate::host::{Masked, RawFd, Until, Wakes};
+use crate::host::{Masked, RawFd, Until, Wakes, below};
 use crate::registry::queue::Event;
 use crate::registry::wait::Woken;
 use crate::registry::{self, Held};
 
-/// Small: handlers on small stacks retrieve events too.
-const CHUNK: usize = 32;
+/// Room for the events of port_getn that are taken under one lock. Small: handlers on small stacks retrieve events too.
+pub const CHUNK: usize = 32;
 
 /// What a call asks for.
 pub struct Request<'a> {
@@ -39,8 +39,8 @@ pub enum Ended {
     Late(u32),
 }
 
-struct Chunk {
-    events: [Event; CHUNK],
+struct Chunk<const ROOM: usize> {
+    events: [Event; ROOM],
     filled: usize,
 }
 
@@ -52,9 +52,13 @@ enum Step {
     MustMend,
 }
 
-/// Waits and retrieves. `deliver` gets the events in order, with the index of the first.
-pub fn retrieve(request: &Request<'_>, deliver: &mut dyn FnMut(usize, &[Event])) -> Result<Ended> {
-    let mut chunk = Chunk::new();
+/// Waits and retrieves. `deliver` gets the events in order, with the index of the first. `ROOM`: events that are taken
+/// under one lock.
+pub fn retrieve<const ROOM: usize>(
+    request: &Request<'_>,
+    deliver: &mut dyn FnMut(usize, &[Event]),
+) -> Result<Ended> {
+    let mut chunk = Chunk::<ROOM>::new();
     let mut until = request.endless.then_some(Until::Forever);
     let ended = loop {
         let mask = Masked::new();
@@ -72,7 +76,7 @@ pub fn retrieve(request: &Request<'_>, deliver: &mut dyn FnMut(usize, &[Event]))
         until = Some((request.timeout)()?);
     };
     deliver(0, chunk.all());
-    let more = retrieve_more(request, &chunk, deliver);
+    let more = if chunk.filled == ROOM { retrieve_more(request, ROOM, deliver) } else { 0 };
     Ok(match ended {
         Ended::Enough(n) => Ended::Enough(n + more),
         Ended::AtOnce(n) => Ended::AtOnce(n + more),
@@ -82,11 +86,11 @@ pub fn retrieve(request: &Request<'_>, deliver: &mut dyn FnMut(usize, &[Event]))
 
 /// "Takes up to max" (R7.1): the rest after a full chunk.
 #[inline(never)]
-fn retrieve_more(request: &Request<'_>, first: &Chunk, deliver: &mut dyn FnMut(usize, &[Event])) -> u32 {
-    let mut total = first.filled;
-    let mut full = total == CHUNK;
+fn retrieve_more(request: &Request<'_>, first: usize, deliver: &mut dyn FnMut(usize, &[Event])) -> u32 {
+    let mut total = first;
+    let mut full = true;
     while full && total < request.max as usize {
-        let mut chunk = Chunk::new();
+        let mut chunk = Chunk::<CHUNK>::new();
         {
             let mask = Masked::new();
             let Ok(held) = hold(request.port, &mask) else { break };
@@ -97,16 +101,17 @@ fn retrieve_more(request: &Request<'_>, first: &Chunk, deliver: &mut dyn FnMut(u
         total += chunk.filled;
         full = chunk.filled == CHUNK;
     }
-    (total - first.filled) as u32
+    (total - first) as u32
 }
 
 /// Takes what is there, or sleeps for it once the time-out is known.
-fn attempt(
+fn attempt<const ROOM: usize>(
     mut held: Held<'_>,
     request: &Request<'_>,
     until: Option<Until>,
-    chunk: &mut Chunk,
+    chunk: &mut Chunk<ROOM>,
 ) -> Result<Step> {
+    let mut slept = false;
     loop {
         if let Some(alert) = alert::pending(&held) {
             return Ok(leave_with_alert(&held, alert, chunk));
@@ -130,8 +135,13 @@ fn attempt(
                 return Ok(Step::MustWait);
             }
             Some(Until::Now) => return leave(&held, request, chunk, Ended::AtOnce),
+            // What wakes it again and again must not make it wait for ever.
+            Some(Until::At(end)) if slept && below::now() >= end => {
+                return leave(&held, request, chunk, Ended::Late);
+            }
             Some(until) => until,
         };
+        slept = true;
         let most = (request.max as usize).min(Wakes::ROOM);
         let (woken, again) = held.sleep(request.port, request.want, most, until);
         match (woken, again) {
@@ -159,7 +169,12 @@ fn attempt(
     }
 }
 
-fn leave(held: &Held<'_>, request: &Request<'_>, chunk: &mut Chunk, how: fn(u32) -> Ended) -> Result<Step> {
+fn leave<const ROOM: usize>(
+    held: &Held<'_>,
+    request: &Request<'_>,
+    chunk: &mut Chunk<ROOM>,
+    how: fn(u32) -> Ended,
+) -> Result<Step> {
     held.prove().map_err(set_error)?; // a number that was closed unseen hands out nothing
     chunk.fill(held, request.max);
     let _ = held.settle();
@@ -167,7 +182,11 @@ fn leave(held: &Held<'_>, request: &Request<'_>, chunk: &mut Chunk, how: fn(u32)
 }
 
 /// R8.3: one event, "regardless of nget>1 or queued events".
-fn leave_with_alert(held: &Held<'_>, (events, user): (i32, usize), chunk: &mut Chunk) -> Step {
+fn leave_with_alert<const ROOM: usize>(
+    held: &Held<'_>,
+    (events, user): (i32, usize),
+    chunk: &mut Chunk<ROOM>,
+) -> Step {
     chunk.put(Event { events, tag: SOURCE_ALERT, ident: 0, user });
     let _ = held.settle();
     Step::Ended(Ended::Enough(1))
@@ -191,9 +210,9 @@ pub fn zero_timeout_succeeds() -> bool {
     registry::current().is_some_and(|registry| registry.settings.quirk("port_get_zero"))
 }
 
-impl Chunk {
+impl<const ROOM: usize> Chunk<ROOM> {
     fn new() -> Self {
-        Chunk { events: [Event { events: 0, tag: 0, ident: 0, user: 0 }; CHUNK], filled: 0 }
+        Chunk { events: [Event { events: 0, tag: 0, ident: 0, user: 0 }; ROOM], filled: 0 }
     }
 
     fn put(&mut self, event: Event) {
@@ -204,7 +223,7 @@ impl Chunk {
     }
 
     fn fill(&mut self, held: &Held<'_>, max: u32) {
-        while self.filled < CHUNK.min(max as usize)
+        while self.filled < ROOM.min(max as usize)
             && let Some(event) = held.take()
         {
             self.put(event);

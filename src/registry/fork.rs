@@ -71,6 +71,7 @@ pub fn is_process() -> bool {
 
 /// Called in the child by the fork interposer, for kernels that do not wipe.
 pub fn in_child() {
+    handlers::in_child();
     if NOT_WIPED.load(Relaxed) != 0
         && let Some(page) = memory::fork_page_at(PLACE.load(Acquire))
     {

@@ -38,7 +38,7 @@ pub struct Held<'m> {
     pub index: u32,
     /// Its ready set, through the number that the caller used.
     pub set: Set,
-    /// Signals are blocked.
+    /// No handler runs.
     pub mask: &'m Masked,
     /// The number was proved to be the set since the lock was taken.
     pub proved: Cell<bool>,
@@ -89,7 +89,7 @@ impl Held<'_> {
         if self.proved.get() || self.object.bell.get() == BELL_ABSENT {
             return Ok(()); // the process has no descriptor to spare for a bell: nothing to tell by
         }
-        if let Some(bell) = self.registry.bell.known(self.mask) {
+        if let Some(bell) = self.registry.bell.known() {
             if self.set.is_ours(&bell) {
                 self.proved.set(true);
                 return Ok(());
@@ -113,7 +113,7 @@ impl Held<'_> {
 
     /// Is the number through which the set is reached proved to be the set?
     pub fn set_is_ours(&self) -> bool {
-        self.registry.bell.known(self.mask).is_some_and(|bell| self.set.is_ours(&bell))
+        self.registry.bell.known().is_some_and(|bell| self.set.is_ours(&bell))
     }
 
     /// Makes sure that the bell hangs in the set, before anything is posted that will need it. The errors are those
@@ -134,7 +134,7 @@ impl Held<'_> {
     }
 
     fn with_bell(&self, act: impl Fn(Set, &Bell) -> Result<()>) -> Result<()> {
-        if let Some(bell) = self.registry.bell.known(self.mask)
+        if let Some(bell) = self.registry.bell.known()
             && self.object.bell.get() != BELL_ABSENT
             && act(self.set, &bell).is_ok()
         {

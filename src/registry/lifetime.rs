@@ -84,8 +84,14 @@ impl Registry {
         if entry.watches.get() != 0 {
             self.drop_watches(fd, mask);
         }
-        if let Some(held) = self.hold(fd, mask) {
-            self.retire_number(held, fd, seen);
+        while let Some(held) = self.hold(fd, mask) {
+            if !held.object.pins.any() {
+                self.retire_number(held, fd, seen);
+                return;
+            }
+            let pins = &held.object.pins;
+            drop(held);
+            pins.await_none();
         }
     }
 
@@ -95,7 +101,7 @@ impl Registry {
         held.tell_gone(if last { None } else { Some(fd) });
         if !last {
             held = held.through_a_number();
-        } else if seen == Seen::After || !held.set_is_ours() {
+        } else if seen == Seen::After || held.object.waiters.get() != 0 && !held.set_is_ours() {
             held.set = Set::at(-1); // no way to the set is left, and nobody else's may be rung
         }
         if let Some(held) = held.send_home(!last) {

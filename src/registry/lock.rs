@@ -1,7 +1,7 @@
 //! A lock for short, handler-free sections over mapped memory.
 //!
 //! The standard mutex would do but for two things: this one lives in zeroed shared memory, where nothing is
-//! constructed, and it can be taken only with all signals blocked ([`Masked`]).
+//! constructed, and it can be taken only where no handler runs ([`Masked`]).
 
 use super::sync::{AtomicU32, Masked, Ordering::*, futex_wait, futex_wake};
 

@@ -138,7 +138,10 @@ impl Held<'_> {
             }
             match self.meaning(wake, start) {
                 Meaning::Event(_) if wake.cookie.is_level() && !self.is_sound(wake.cookie.slot) => {}
-                Meaning::Event(bits) => self.take_in(wake.cookie.slot, bits, before),
+                Meaning::Event(bits) => {
+                    self.proved.set(true); // nobody else's set has this cookie
+                    self.take_in(wake.cookie.slot, bits, before);
+                }
                 Meaning::Waiting => idlers.waiting += 1,
                 Meaning::Unasked | Meaning::Stray => idlers.unasked += 1,
                 Meaning::Over => self.mark(wake.cookie.slot, ONCE),
@@ -187,7 +190,8 @@ impl Held<'_> {
             match self.meaning(wake, self.object.clock.get()) {
                 Meaning::Waiting if !waiting_too => continue,
                 Meaning::Waiting | Meaning::Unasked => self.be_strict(wake.cookie.slot),
-                Meaning::Stray => self.cut(wake.cookie),
+                Meaning::Stray if !self.cut(wake.cookie) => continue,
+                Meaning::Stray => {}
                 Meaning::Event(_) | Meaning::Over | Meaning::Nothing => continue,
             }
             some = true;
@@ -218,32 +222,34 @@ impl Held<'_> {
                 // The number was closed unseen: nothing can be done through it.
                 self.mark(index, NOTHING);
                 if old.is_level() {
-                    self.cut(old);
+                    self.object.haunted.set(1);
+                    let _ = self.cut(old);
                 }
             }
         }
     }
 
+    /// Removes a ghost; false if that cannot be done for want of descriptors.
     #[cold]
-    fn cut(&self, ghost: Cookie) {
-        if self.prove().is_ok() {
-            self.mask.harden();
-            if !self.set.cut(ghost) {
-                self.replace_set();
-            }
+    fn cut(&self, ghost: Cookie) -> bool {
+        if self.prove().is_err() {
+            return false;
         }
+        self.mask.harden();
+        self.set.cut(ghost) || self.replace_set()
     }
 
-    /// Uses the enabled registration of a spent watch again, for the same bits: no system call. False if there is
+    /// Uses the enabled registration of a spent watch again, for the same bits and user: no system call. False if there is
     /// none, or this is no time to be lazy.
-    pub fn rearm(&self, index: u32, want: u32) -> bool {
+    pub fn rearm(&self, index: u32, want: u32, user: usize) -> bool {
         let slot = self.slot(index);
         let usable = match slot.mark.get() {
             LEVEL => self.may_be_lazy(),
             KEPT => self.may_keep(),
             _ => false,
         };
-        if !usable || slot.want.get() as u32 != want {
+        // Another user value is likely to mean another file under the same number.
+        if !usable || slot.want.get() as u32 != want || slot.user.get() != user {
             return false;
         }
         if slot.mark.get() == KEPT {

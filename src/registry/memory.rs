@@ -81,6 +81,7 @@ impl Arena {
             if base.is_null() {
                 continue;
             }
+            below::not_for_children(base, size);
             let last_slot = ((size - SLOTS_AT) / size_of::<Slot>() - 1) as u32;
             let arena = Arena { base, last_slot };
             // SAFETY: the first page of the range, which nobody else knows of.
@@ -184,9 +185,18 @@ impl Arena {
     }
 }
 
+/// Zeroed memory for one `T`. A child starts with no registry and needs none of it.
+fn map_for_us<T>() -> *mut T {
+    let base = below::map(size_of::<T>());
+    if !base.is_null() {
+        below::not_for_children(base, size_of::<T>().next_multiple_of(4096));
+    }
+    base.cast()
+}
+
 /// A new, empty leaf of the descriptor table.
 pub(super) fn new_leaf() -> *mut Leaf {
-    below::map(size_of::<Leaf>()).cast()
+    map_for_us::<Leaf>()
 }
 
 /// Gives back a leaf that lost the race to be installed.
@@ -204,12 +214,12 @@ pub(super) fn leaf_at(leaf: *mut Leaf) -> Option<&'static Leaf> {
 /// The root of a new, empty descriptor table.
 pub(super) fn new_root() -> Option<&'static Root> {
     // SAFETY: a fresh mapping of that size, valid when zeroed, never unmapped. Null becomes None.
-    unsafe { below::map(size_of::<Root>()).cast::<Root>().as_ref() }
+    unsafe { map_for_us::<Root>().as_ref() }
 }
 
 /// Moves a registry to memory of its own, where it stays.
 pub(super) fn keep(registry: Registry) -> Option<&'static Registry> {
-    let place = below::map(size_of::<Registry>()).cast::<Registry>();
+    let place = map_for_us::<Registry>();
     if place.is_null() {
         return None;
     }

@@ -8,12 +8,13 @@
 //! **What is true whenever no lock is held** (and an operation in [`held`] restores):
 //! * the bell of an object is up exactly if its queue is not empty, unless a thread that is on its way back from the
 //!   kernel has eaten it (that thread settles) or somebody keeps it loud;
-//! * an armed watch has a one-shot registration in the kernel with its current stamp; a watch whose event is queued
-//!   or spent has none that is enabled, so it cannot make the set readable;
+//! * an armed watch has an enabled registration in the kernel, or had one and is among the unsure ([`look`]); a watch
+//!   that is not armed has an enabled one only in an object that is not polled from outside;
 //! * `queued` never satisfies a sleeper that nobody has woken.
 //!
-//! **Locks**, outermost first: a table entry's, an object's, the bell's. Never two of one kind. All are taken with
-//! signals blocked.
+//! **Locks**, outermost first: a table entry's, an object's, the bell's. Never two of one kind. All are taken inside a
+//! section, in which no handler runs ([`crate::host::Masked`]). Control calls that are made without the object's lock
+//! pin the object ([`pin`]).
 //!
 //! **Close** ([`lifetime`]): a number is retired under the locks and before the real close; nothing is held across
 //! that. Sleepers of a port are sent home, and the close waits only for those between their check and the kernel.
@@ -29,6 +30,7 @@ pub mod lifetime;
 pub mod lock;
 pub mod look;
 pub mod memory;
+pub mod pin;
 pub mod queue;
 pub mod record;
 pub mod renew;
@@ -40,6 +42,7 @@ pub mod word;
 
 use crate::errno::Result;
 use crate::host::{below, next};
+use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 pub use fork::{current, current_or_new};
 pub use held::Held;
@@ -58,6 +61,8 @@ pub struct Registry {
     pub sees_closes: bool,
     /// An object that got another set: see [`renew`].
     pub moved: cell::Cell32,
+    /// Which registry of the processes that descend from each other: a child's may lie where its parent's lay.
+    pub serial: u32,
 }
 
 /// Read once, when the registry is made.
@@ -90,6 +95,9 @@ impl Settings {
     }
 }
 
+/// Counts registries. A child goes on from its parent's number.
+static MADE: AtomicU32 = AtomicU32::new(0);
+
 impl Registry {
     fn new() -> Result<Registry> {
         Ok(Registry {
@@ -98,6 +106,7 @@ impl Registry {
             bell: bell::House::default(),
             settings: Settings::read(),
             moved: cell::Cell32::default(),
+            serial: MADE.fetch_add(1, Relaxed) + 1,
             sees_closes: next::is_ours(c"close") && next::is_ours(c"epoll_create1"),
         })
     }

@@ -5,6 +5,7 @@
 
 use super::cell::{Cell32, Cell64, CellInt, CellSize};
 use super::lock::Lock;
+use super::pin::Pins;
 pub use super::word::State;
 use super::word::Word;
 use crate::host::{ReadySet, Set};
@@ -35,7 +36,7 @@ pub struct Object {
     pub armed: Cell32,
     /// First waiter.
     pub waiters: Cell32,
-    /// State of the bell: see `harvest`.
+    /// State of the bell: see [`super::held`].
     pub bell: Cell32,
     /// Which of the process's bells was hung here last.
     pub bell_serial: Cell32,
@@ -57,6 +58,8 @@ pub struct Object {
     pub exposed: Cell32,
     /// The oldest event was posted without a look at the set: the bell's place there tells what came before it.
     pub unordered: Cell32,
+    /// Control calls that are made without the lock.
+    pub pins: Pins,
     /// Words of the front end.
     pub guest: Guest,
     /// Changes that the host has not told the kernel.
@@ -131,4 +134,4 @@ pub struct Slot {
     pub fires: Cell32,
 }
 
-const _: () = assert!(core::mem::size_of::<Slot>() <= 96 && core::mem::size_of::<Object>() <= 184);
+const _: () = assert!(core::mem::size_of::<Slot>() <= 96 && core::mem::size_of::<Object>() <= 192);

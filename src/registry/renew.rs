@@ -15,13 +15,14 @@ use crate::host::{Masked, RawFd, ReadySet, Ring, Set, below};
 const MOST: usize = 64;
 
 impl Held<'_> {
-    /// Gives the object a set without ghosts, if the process has a descriptor to spare.
+    /// Gives the object a set without ghosts; false if the process has no descriptor to spare.
     #[cold]
-    pub fn replace_set(&self) {
-        let (Some(bell), Ok(fresh)) = (self.registry.bell.known(self.mask), below::sleepers_set()) else {
-            return;
+    pub fn replace_set(&self) -> bool {
+        let (Some(bell), Ok(fresh)) = (self.registry.bell.known(), below::sleepers_set()) else {
+            return false;
         };
-        if Set::at(fresh).hang_bell(&bell).is_ok() {
+        let furnished = Set::at(fresh).hang_bell(&bell).is_ok();
+        if furnished {
             // Never lowered again: it sends everybody home who sleeps there, or is about to.
             let _ = self.set.ring(&bell, Ring::Loud);
             for number in self.numbers() {
@@ -36,6 +37,7 @@ impl Held<'_> {
             self.registry.moved.set(self.index);
         }
         below::close(fresh);
+        furnished
     }
 
     fn numbers(&self) -> impl Iterator<Item = RawFd> + '_ {

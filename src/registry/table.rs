@@ -10,12 +10,34 @@ use super::memory;
 use super::sync::Ordering::*;
 use crate::errno::{Errno, Result};
 use crate::host::RawFd;
-use core::sync::atomic::{AtomicPtr, AtomicU32};
+use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64};
 
 const LEAF_BITS: u32 = 12;
 const LEAF: usize = 1 << LEAF_BITS;
 /// Numbers go up to nr_open, 2^30 at most.
 const ROOT: usize = 1 << (30 - LEAF_BITS);
+
+/// Which of the low numbers were ever involved, a bit each: a look that needs no pointer, for the `close` of the others.
+/// Not part of a registry: a child finds the bits of its parent, and then no registry.
+static EVER: [AtomicU64; LOW / 64] = [const { AtomicU64::new(0) }; LOW / 64];
+
+/// Numbers that have a bit.
+const LOW: usize = 4096;
+
+/// May a number be involved? False is certain.
+#[inline]
+pub fn may_be_involved(fd: RawFd) -> bool {
+    let number = fd as u32 as usize; // negative ones are high
+    EVER.get(number / 64).is_none_or(|bits| bits.load(Acquire) >> (number % 64) & 1 != 0)
+}
+
+fn will_be_involved(number: usize) {
+    if let Some(bits) = EVER.get(number / 64)
+        && bits.load(Relaxed) >> (number % 64) & 1 == 0
+    {
+        bits.fetch_or(1 << (number % 64), AcqRel);
+    }
+}
 
 /// What is known of one number.
 #[repr(C)]
@@ -112,7 +134,10 @@ impl Table {
                 memory::drop_leaf(leaf);
             }
         }
-        self.end.fetch_max(fd as u32 + 1, Relaxed);
+        will_be_involved(number);
+        if self.end.load(Relaxed) <= fd as u32 {
+            self.end.fetch_max(fd as u32 + 1, Relaxed);
+        }
         self.get(fd).ok_or(Errno::ENOMEM)
     }
 

@@ -94,21 +94,23 @@ impl<'m> Held<'m> {
         loop {
             if let Some(own) = waiter.own_set {
                 let _ = held.settle(); // the world may look at the object meanwhile
-                if !held.registry.helper_is_ours(own.fd(), held.mask) {
+                if !held.registry.helper_is_ours(own.fd()) {
                     held.delist(waiter.index); // it was closed unseen: another one
                     return (Woken::Look, Some(held));
                 }
             }
             if waiter.own_set.is_none()
+                && nap != Nap::Look
                 && let Err(error) = held.prove()
             {
                 held.delist(waiter.index);
                 return (Woken::Failed(error), Some(held));
             }
-            if nap != Nap::Look {
-                held.mask.harden();
+            if nap != Nap::Look && held.mask.harden() {
+                held.delist(waiter.index);
+                return (Woken::Interrupted, Some(held));
             }
-            let (slept, again) = held.doze(&waiter, &mut wakes, most, nap.until(until));
+            let (slept, again) = held.doze(&waiter, &mut wakes, most, (nap == Nap::Look, nap.until(until)));
             held = match again {
                 Ok(again) => again,
                 Err(woken) => return (woken, None),
@@ -178,15 +180,20 @@ impl<'m> Held<'m> {
         waiter: &Waiter,
         wakes: &mut Wakes,
         most: usize,
-        until: Until,
+        (look, until): (bool, Until),
     ) -> (Result<()>, core::result::Result<Held<'m>, Woken>) {
         let (registry, object, index, set, mask) =
             (self.registry, self.object, self.index, self.set, self.mask);
-        let start = object.clock.get();
+        let (start, serial) = (object.clock.get(), registry.serial);
         drop(self);
-        let slept = waiter.own_set.unwrap_or(set).turn(&object.batch, wakes, most, until, mask);
+        // A look is proved here, where nobody waits for the lock; if it fails, the sleep that follows finds out why.
+        let proved = !look || registry.bell.known().is_some_and(|bell| set.is_ours(&bell));
+        let slept = match proved {
+            true => waiter.own_set.unwrap_or(set).turn(&object.batch, wakes, most, until, mask),
+            false => Ok(()),
+        };
 
-        if !fork::current().is_some_and(|current| core::ptr::eq(current, registry)) {
+        if fork::current().is_none_or(|current| current.serial != serial) {
             return (slept, Err(Woken::Interrupted)); // a handler forked, and this is the child
         }
         let slot = registry.arena.slot(waiter.index);
@@ -231,7 +238,7 @@ impl<'m> Held<'m> {
 
     /// The calling thread. Remembered for this registry: a child has another one, and its thread another number.
     fn me(&self) -> i32 {
-        below::thread_of(core::ptr::from_ref(self.registry).addr())
+        below::thread_of(self.registry.serial)
     }
 
     fn waiters(&self) -> impl Iterator<Item = u32> + '_ {
@@ -247,7 +254,7 @@ impl<'m> Held<'m> {
             None => self.object.waiters.set(after.next.get()),
         }
         if after.want.get() != 0 {
-            self.registry.drop_sleepers_set(Set::at(after.want.get() - 1), self.mask);
+            self.registry.drop_sleepers_set(Set::at(after.want.get() - 1));
         }
         self.registry.arena.free_slot(index);
     }
@@ -272,7 +279,7 @@ impl<'m> Held<'m> {
     }
 
     fn ring_sleeper(&self, slot: &Slot) -> bool {
-        let bell = self.registry.bell.known(self.mask);
+        let bell = self.registry.bell.known();
         bell.is_some_and(|bell| Set::at(slot.want.get() - 1).ring(&bell, Ring::Once).is_ok())
     }
 
@@ -405,8 +412,8 @@ impl Registry {
         }
     }
 
-    fn drop_sleepers_set(&self, set: Set, mask: &Masked) {
-        let ours = self.helper_is_ours(set.fd(), mask);
+    fn drop_sleepers_set(&self, set: Set) {
+        let ours = self.helper_is_ours(set.fd());
         if let Some(entry) = self.table.get(set.fd()) {
             entry.clear_helper();
         }
@@ -416,8 +423,8 @@ impl Registry {
     }
 
     /// Is a helper's number still the helper? (The program may have closed it by a raw system call.)
-    pub fn helper_is_ours(&self, fd: RawFd, mask: &Masked) -> bool {
-        let Some(bell) = self.bell.known(mask).filter(|bell| bell.is_ours()) else { return false };
+    pub fn helper_is_ours(&self, fd: RawFd) -> bool {
+        let Some(bell) = self.bell.known().filter(|bell| bell.is_ours()) else { return false };
         bell.fd() == fd || Set::at(fd).is_ours(&bell)
     }
 }

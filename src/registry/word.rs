@@ -28,7 +28,7 @@ pub enum State {
     Awaited = 6,
     /// A waiter that returned.
     Back = 7,
-    /// A watch that was ended: it counts no more, but keeps what the kernel has of it, disabled, for the next time.
+    /// A watch that was ended: it counts no more, but may keep what the kernel has of it for the next time.
     Idle = 8,
 }
 

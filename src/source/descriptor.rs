@@ -7,7 +7,7 @@ use crate::errno::{Errno, Result};
 use crate::host::{Class, RawFd, below};
 use crate::registry::Held;
 use crate::registry::record::{Slot, State};
-use crate::registry::watch::{FILE_READY, HeldNumber};
+use crate::registry::watch::{FILE_READY, HeldNumber, ONCE};
 
 /// What to report, and how.
 #[derive(Clone, Copy, Debug)]
@@ -29,7 +29,7 @@ pub fn watch(held: &Held<'_>, number: &HeldNumber, fd: RawFd, interest: Interest
         Some((index, State::Idle)) => {
             held.harvest(0)?; // as below; and what was kept may have fired
             held.revive(index).map_err(|error| if below::is_open(fd) { error } else { Errno::EBADF })?;
-            let kept = held.rearm(index, interest.want);
+            let kept = held.rearm(index, interest.want, interest.user);
             describe(held.slot(index), interest);
             if !kept {
                 return anew(held, number, index, interest);
@@ -50,6 +50,22 @@ pub fn watch(held: &Held<'_>, number: &HeldNumber, fd: RawFd, interest: Interest
     }
 }
 
+/// What [`watch`] does of its work without the object's lock: arms again what was retrieved, among several threads.
+/// `Err`: it did not, here is the lock.
+pub fn watch_aside<'m>(
+    held: Held<'m>,
+    number: &HeldNumber,
+    interest: Interest,
+) -> core::result::Result<(), Held<'m>> {
+    let Some(index) = held.find(number).filter(|_| held.in_company()) else { return Err(held) };
+    let slot = held.slot(index);
+    if slot.word.state() != State::Spent || slot.mark.get() != ONCE || held.object.unordered.get() != 0 {
+        return Err(held);
+    }
+    describe(slot, interest);
+    held.arm_aside(index)
+}
+
 fn describe(slot: &Slot, interest: Interest) {
     slot.want.set(interest.want as i32);
     slot.tag.set(interest.tag);
@@ -64,7 +80,7 @@ fn again(held: &Held<'_>, number: &HeldNumber, index: u32, interest: Interest) -
     if !ordered {
         held.scan(0)?; // else the bell's place would put it before what was posted earlier
     }
-    let lazy = held.rearm(index, interest.want);
+    let lazy = held.rearm(index, interest.want, interest.user);
     describe(held.slot(index), interest);
     if !lazy {
         arm(held, number, index, true)?;

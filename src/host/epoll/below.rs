@@ -63,10 +63,21 @@ pub fn descriptor_limit() -> u64 {
 }
 
 /// An unconnected datagram socket, close-on-exec.
-pub(super) fn datagram_socket() -> Result<RawFd> {
+fn datagram_socket() -> Result<RawFd> {
     // SAFETY: no pointers.
     check(unsafe { libc::syscall(libc::SYS_socket, libc::AF_UNIX, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0) })
         .map(|fd| fd as RawFd)
+}
+
+/// A file that is always writable and never anything else, with an inode of its own, close-on-exec: a pipe opened for
+/// both directions. The kernel asks it faster than a socket, which serves where there is no /proc.
+pub(super) fn always_ready() -> Result<RawFd> {
+    let mut ends = [-1; 2];
+    // SAFETY: `ends` outlives the call.
+    check(unsafe { libc::syscall(libc::SYS_pipe2, ends.as_mut_ptr(), libc::O_CLOEXEC | libc::O_NONBLOCK) })?;
+    let both = super::proc::open_again(ends[1]);
+    ends.into_iter().for_each(close);
+    both.map_or_else(datagram_socket, Ok)
 }
 
 /// A close-on-exec epoll set for one sleeper, at a helper's number.
@@ -171,9 +182,9 @@ pub fn thread() -> i32 {
 }
 
 /// The same, remembered: `key` is something that no two processes with this memory have in common.
-pub fn thread_of(key: usize) -> i32 {
+pub fn thread_of(key: u32) -> i32 {
     thread_local! {
-        static KNOWN: core::cell::Cell<(usize, i32)> = const { core::cell::Cell::new((0, 0)) };
+        static KNOWN: core::cell::Cell<(u32, i32)> = const { core::cell::Cell::new((0, 0)) };
     }
     KNOWN.with(|known| {
         if known.get().0 != key {
@@ -240,6 +251,12 @@ pub unsafe fn open(base: *mut u8, length: usize) -> bool {
 pub unsafe fn unmap(base: *mut u8, length: usize) {
     // SAFETY: the caller's promise.
     unsafe { libc::munmap(base.cast(), length) };
+}
+
+/// Spares forked children a mapping that they have no use for, and the fork the time to copy it.
+pub fn not_for_children(base: *mut u8, length: usize) {
+    // SAFETY: advice on a mapping of ours; only children lack it.
+    unsafe { libc::madvise(base.cast(), length, libc::MADV_DONTFORK) };
 }
 
 /// Makes the kernel hand zeroes to every forked child in place of this mapping. False where it cannot.

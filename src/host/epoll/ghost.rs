@@ -34,7 +34,11 @@ struct Errand {
 /// Cuts the registration with this cookie out of a living set. False if it is still there: no descriptor of its file is
 /// left in this process. All signals are blocked.
 pub(super) fn cut(set: RawFd, data: u64) -> bool {
-    let Some(ghost) = find(set, data) else { return true };
+    let ghost = match find(set, data) {
+        Some(Some(ghost)) => ghost,
+        Some(None) => return true, // gone by itself
+        None => return false,
+    };
     if ghost.of_number == 1 && super::EpollSet(set).control(libc::EPOLL_CTL_DEL, ghost.number, 0, 0).is_ok() {
         return true; // the number names that file again
     }
@@ -55,24 +59,24 @@ pub(super) fn cut(set: RawFd, data: u64) -> bool {
         return false;
     }
     send_out(&errand);
-    find(set, data).is_none()
+    matches!(find(set, data), Some(None))
 }
 
-/// Finds a registration by its cookie: lines `tfd: N events: X data: X pos:N ino:X sdev:X`.
-fn find(set: RawFd, data: u64) -> Option<Registration> {
+/// Finds a registration by its cookie: lines `tfd: N events: X data: X pos:N ino:X sdev:X`. `None`: /proc does not tell.
+fn find(set: RawFd, data: u64) -> Option<Option<Registration>> {
     let mut found = None;
-    proc::each_line_of_fdinfo(set, |line| {
+    let told = proc::each_line_of_fdinfo(set, |line| {
         if let Some((number, cookie, inode)) = parse(line)
             && cookie == data
         {
             found = Some(Registration { number, inode, of_number: 0 });
         }
     });
-    let mut found = found?;
+    let Some(mut found) = found else { return told.then_some(None) };
     proc::each_line_of_fdinfo(set, |line| {
         found.of_number += u32::from(parse(line).is_some_and(|(number, ..)| number == found.number));
     });
-    Some(found)
+    Some(Some(found))
 }
 
 fn parse(line: &str) -> Option<(RawFd, u64, u64)> {

@@ -16,7 +16,7 @@ use crate::errno::Result;
 use crate::host::next::{self, Next};
 use core::ffi::{c_int, c_void};
 use core::mem::MaybeUninit;
-use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, AtomicUsize, Ordering::*};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, AtomicUsize, Ordering::*};
 
 /// `struct sigaction` of the C library.
 pub type Action = libc::sigaction;
@@ -118,8 +118,32 @@ fn installed(signal: c_int) -> Result<Action> {
     Ok(unsafe { now.assume_init() })
 }
 
+/// Exchanges exclude each other, and are made with all signals blocked: a handler may install handlers.
+static EXCHANGE: AtomicU32 = AtomicU32::new(0);
+
+fn exclusively<T>(work: impl FnOnce() -> T) -> T {
+    let program = masked::block_all();
+    while EXCHANGE.swap(1, Acquire) != 0 {
+        below::unchanged_errno(|| below::futex_wait(&EXCHANGE, 1, None));
+    }
+    let result = work();
+    EXCHANGE.store(0, Release);
+    below::unchanged_errno(|| below::futex_wake(&EXCHANGE, 1));
+    masked::set_mask(program);
+    result
+}
+
+/// In a forked child: whoever was exchanging is not here.
+pub fn in_child() {
+    EXCHANGE.store(0, Release);
+}
+
 /// `sigaction` as the program sees it: its own handlers go in and come out. EINVAL.
 pub fn exchange(signal: c_int, new: Option<&Action>) -> Result<Action> {
+    exclusively(|| exchange_alone(signal, new))
+}
+
+fn exchange_alone(signal: c_int, new: Option<&Action>) -> Result<Action> {
     let wrapped = match new {
         Some(new) if new.sa_sigaction > libc::SIG_IGN => Some(wrap(signal, new)?),
         other => other.copied(),
@@ -172,41 +196,40 @@ pub fn take_over() {
     ALL_ARE_OURS.store(true, Relaxed);
 }
 
-/// Sends a signal to the calling thread, which blocks it: what arrived in a section waits in the kernel for the
-/// section's end.
-pub(super) fn send_again(info: &libc::siginfo_t) {
-    let signal = info.si_signo;
-    // A real-time signal goes before those of its number that came later.
-    let mut later = [const { MaybeUninit::<libc::siginfo_t>::uninit() }; 4];
-    let mut count = 0;
-    if signal >= libc::SIGRTMIN() {
-        while let Some(place) = later.get_mut(count)
-            && take_pending(signal, place)
-        {
-            count += 1;
-        }
-    }
-    queue(info);
-    for later in later.iter().take(count) {
-        // SAFETY: written by `take_pending`.
-        queue(unsafe { later.assume_init_ref() });
-    }
+/// Lets a postponed signal happen. It is sent to the calling thread once more, which blocks it until the end of the
+/// section; the kernel then does what it always does. But a real-time signal would come after those of its number that
+/// have arrived meanwhile: its handler is called here.
+pub(super) fn happen(info: &libc::siginfo_t, program: u64) {
+    if info.si_signo >= libc::SIGRTMIN() { call(info, program) } else { queue(info) }
 }
 
-fn queue(info: &libc::siginfo_t) {
+/// Calls the handler that is installed, with its mask in force.
+fn call(info: &libc::siginfo_t, program: u64) {
+    let signal = info.si_signo;
+    let Ok(action) = installed(signal) else { return };
+    if action.sa_sigaction <= libc::SIG_IGN {
+        return queue(info);
+    }
+    let own = if action.sa_flags & libc::SA_NODEFER == 0 { 1u64 << (signal - 1) } else { 0 };
+    let mut context = MaybeUninit::<libc::ucontext_t>::zeroed();
+    // SAFETY: fills the context of this place in; the handler is the program's own (or our catcher before it), and gets
+    // what the kernel would give it.
+    unsafe {
+        libc::getcontext(context.as_mut_ptr());
+        let handler: Catcher = core::mem::transmute(action.sa_sigaction);
+        let info = core::ptr::from_ref(info).cast_mut();
+        masked::set_mask(program | own | first_word(&action.sa_mask));
+        handler(signal, info, context.as_mut_ptr().cast());
+    }
+    masked::block_all();
+}
+
+/// Sends a signal to the calling thread, with the siginfo that it came with.
+pub(super) fn queue(info: &libc::siginfo_t) {
     let info: *const libc::siginfo_t = info;
     let (process, thread) = (below::process(), below::thread());
     // SAFETY: the siginfo outlives the call.
     unsafe { libc::syscall(libc::SYS_rt_tgsigqueueinfo, process, thread, (*info).si_signo, info) };
-}
-
-fn take_pending(signal: c_int, place: &mut MaybeUninit<libc::siginfo_t>) -> bool {
-    let (set, zero) = (1u64 << (signal - 1), libc::timespec { tv_sec: 0, tv_nsec: 0 });
-    // SAFETY: all three outlive the call.
-    let got = unsafe {
-        libc::syscall(libc::SYS_rt_sigtimedwait, &raw const set, place.as_mut_ptr(), &raw const zero, 8)
-    };
-    got == libc::c_long::from(signal)
 }
 
 /// Looks the next definition up, before a handler can need it.

@@ -62,20 +62,20 @@ impl Masked {
     }
 
     /// Really blocks all signals, also those that the C library keeps to itself, from now to the end of the section.
-    /// For a wait, which swaps the program's mask in: handlers that run there are outside the section.
-    pub fn harden(&self) {
-        if self.program.get().is_some() {
-            return;
+    /// For a wait, which swaps the program's mask in: handlers that run there are outside the section. True if a signal
+    /// was postponed already: then it is no time to sleep, its handler runs at the end of the section.
+    pub fn harden(&self) -> bool {
+        if self.program.get().is_none() {
+            self.program.set(Some(block_all()));
+            SECTION.with(|section| {
+                debug_assert!(section.depth.get() == 1, "a wait within another section");
+                section.depth.set(0);
+                if section.caught.get() != 0 {
+                    self.program.set(Some(section.program.get()));
+                }
+            });
         }
-        self.program.set(Some(block_all()));
-        SECTION.with(|section| {
-            debug_assert!(section.depth.get() == 1, "a wait within another section");
-            section.depth.set(0);
-            if section.caught.get() != 0 {
-                self.program.set(Some(section.program.get()));
-                section.send_again(); // pending now: the wait ends at once
-            }
-        });
+        SECTION.with(|section| section.caught.get() != 0)
     }
 
     /// The program's own mask, for a wait in a hardened section.
@@ -93,41 +93,39 @@ impl Default for Masked {
 impl Drop for Masked {
     #[inline]
     fn drop(&mut self) {
-        if let Some(program) = self.program.get() {
-            set_mask(program);
-            return;
-        }
         compiler_fence(SeqCst);
         SECTION.with(|section| {
-            let depth = section.depth.get() - 1;
-            section.depth.set(depth);
-            compiler_fence(SeqCst);
-            if depth == 0 && section.caught.get() != 0 {
+            let hard = self.program.get();
+            if hard.is_none() {
+                section.depth.set(section.depth.get() - 1);
+                compiler_fence(SeqCst);
+            }
+            if section.caught.get() != 0 && section.depth.get() == 0 {
                 section.deliver();
+            } else if let Some(program) = hard {
+                set_mask(program);
             }
         });
     }
 }
 
 impl Section {
+    /// Lets the postponed signals happen. All signals are blocked. Handlers run here, and may jump away.
     #[cold]
+    #[inline(never)]
     fn deliver(&self) {
+        let program = self.program.get();
+        let mut signals = [const { MaybeUninit::uninit() }; ROOM];
+        let count = self.caught.replace(0);
+        // SAFETY: only this thread is here, no handler runs, and `caught` entries were written.
+        unsafe { signals.copy_from_slice(&*self.signals.get()) };
         below::unchanged_errno(|| {
-            let program = self.program.get();
-            self.send_again();
-            set_mask(program); // handlers run here, and may jump away
-        });
-    }
-
-    /// Gives the postponed signals back to the kernel, which has all signals blocked.
-    fn send_again(&self) {
-        for index in 0..self.caught.replace(0) {
-            // SAFETY: only this thread is here, no handler runs, and `caught` entries were written.
-            if let Some(info) = unsafe { (*self.signals.get()).get(index) } {
+            for info in signals.iter().take(count) {
                 // SAFETY: as above.
-                handlers::send_again(unsafe { info.assume_init_ref() });
+                handlers::happen(unsafe { info.assume_init_ref() }, program);
             }
-        }
+            set_mask(program);
+        });
     }
 }
 
@@ -155,7 +153,7 @@ pub(super) unsafe fn postpone(info: *const libc::siginfo_t, program: *mut u64) -
                 None => {
                     block_all();
                     // SAFETY: as above.
-                    handlers::send_again(unsafe { &*info });
+                    handlers::queue(unsafe { &*info });
                 }
             }
         });
@@ -163,14 +161,14 @@ pub(super) unsafe fn postpone(info: *const libc::siginfo_t, program: *mut u64) -
     })
 }
 
-fn block_all() -> u64 {
+pub(super) fn block_all() -> u64 {
     let (all, mut before) = (!0u64, 0u64);
     // SAFETY: both words outlive the call, their size is the kernel's sigset size.
     unsafe { libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, &raw const all, &raw mut before, 8) };
     before
 }
 
-fn set_mask(mask: u64) {
+pub(super) fn set_mask(mask: u64) {
     let none: *mut u64 = core::ptr::null_mut();
     // SAFETY: the word outlives the call.
     unsafe { libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, &raw const mask, none, 8) };

@@ -2,10 +2,10 @@
 //!
 //! * An arming is `EPOLLONESHOT` or level-triggered. Every control call gives it a cookie of its own, so a late wake of
 //!   an earlier arming is recognised and dropped.
-//! * The bell is one process-wide descriptor that is always ready: an unconnected datagram socket, which is always
-//!   writable. It is rung and lowered in each set by `EPOLL_CTL_MOD`; nothing is ever written to it or read from it,
-//!   and on a number that the program reuses the call fails instead of changing something. (An eventfd would do as
-//!   well, but all eventfds share one inode: a socket can be told from any other file by `fstat`.)
+//! * The bell is one process-wide descriptor that is always ready: a pipe that is open for both directions, which is
+//!   always writable. It is rung and lowered in each set by `EPOLL_CTL_MOD`; nothing is ever written to it or read from
+//!   it, and on a number that the program reuses the call fails instead of changing something. (An eventfd would do as
+//!   well, but all eventfds share one inode: a pipe can be told from any other file by `fstat`.)
 //! * `EPOLL_CTL_MOD` neither unlinks an item that is ready nor signals an outer set for one that still is. Hence a
 //!   turn after each `hush`.
 

@@ -54,13 +54,22 @@ fn read_of_thread<'t>(thread: i32, file: &[u8], text: &'t mut [u8; 2048]) -> &'t
     text.get(..got).unwrap_or_default()
 }
 
-/// Opens PREFIX NUMBER SUFFIX for reading; the suffix ends the C string.
+/// Opens the file behind a descriptor once more, for reading and writing.
+pub(super) fn open_again(fd: RawFd) -> Option<RawFd> {
+    open_for(b"/proc/self/fd/", fd, b"\0", libc::O_RDWR | libc::O_NONBLOCK)
+}
+
 fn open(prefix: &[u8], number: i32, suffix: &[u8]) -> Option<RawFd> {
+    open_for(prefix, number, suffix, libc::O_RDONLY)
+}
+
+/// Opens PREFIX NUMBER SUFFIX; the suffix ends the C string.
+fn open_for(prefix: &[u8], number: i32, suffix: &[u8], access: i32) -> Option<RawFd> {
     let mut path = [0u8; 48];
     if !concatenate([prefix, decimal(number, &mut [0; 12]), suffix], &mut path) {
         return None;
     }
-    let flags = libc::O_RDONLY | libc::O_CLOEXEC;
+    let flags = access | libc::O_CLOEXEC;
     // SAFETY: the path is a C string.
     check(unsafe { libc::syscall(libc::SYS_openat, libc::AT_FDCWD, path.as_ptr(), flags, 0) })
         .ok()
@@ -73,10 +82,10 @@ fn read(fd: RawFd, text: &mut [u8]) -> usize {
     usize::try_from(got).unwrap_or(0)
 }
 
-/// Shows each line of /proc/self/fdinfo/FD.
+/// Shows each line of /proc/self/fdinfo/FD; false if it cannot be read.
 #[inline(never)]
-pub fn each_line_of_fdinfo(fd: RawFd, mut show: impl FnMut(&str)) {
-    let Some(file) = open(b"/proc/self/fdinfo/", fd, b"\0") else { return };
+pub fn each_line_of_fdinfo(fd: RawFd, mut show: impl FnMut(&str)) -> bool {
+    let Some(file) = open(b"/proc/self/fdinfo/", fd, b"\0") else { return false };
     let mut text = [0u8; 4096];
     let mut kept = 0;
     loop {
@@ -94,6 +103,7 @@ pub fn each_line_of_fdinfo(fd: RawFd, mut show: impl FnMut(&str)) {
         kept = filled - end;
     }
     below::close(file);
+    true
 }
 
 /// Shows each open descriptor of the process, by /proc/self/fd.
