@@ -23,7 +23,7 @@ heading "build with ThreadSanitizer"
 # library uses nothing of std that synchronises, only core's atomics, which are compiled with it. Optimised, as it
 # is shipped.
 RUSTC_BOOTSTRAP=1 \
-    RUSTFLAGS="-Zsanitizer=thread -Zexternal-clangrt -Cunsafe-allow-abi-mismatch=sanitizer ${RUSTFLAGS:-}" \
+    RUSTFLAGS="--cfg evshim_tsan -Zsanitizer=thread -Zexternal-clangrt -Cunsafe-allow-abi-mismatch=sanitizer ${RUSTFLAGS:-}" \
     "${CARGO:-cargo}" build --release --locked -p evshim --lib --target "$triple" --target-dir "$build/target"
 scripts/stage-libs.sh "$build/target/$triple/release" "$build/lib"
 nm -D --undefined-only "$build/lib/libevshim.so" | grep -q ' __tsan_atomic32_compare_exchange' ||

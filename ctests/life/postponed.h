@@ -33,7 +33,10 @@ H_UNUSED static void use_the_port(int sig)
 	(void)sig;
 	if (copy == -1 || close(copy) != 0)
 		busy.failed++;
-	if (port_send(busy.port, 2, (void *)(uintptr_t)busy.sent_by_handler) == 0)
+	/* A storm may be faster than the program takes: the port must not get full. */
+	if (busy.sent_by_handler - busy.of_handler > 10000)
+		;
+	else if (port_send(busy.port, 2, (void *)(uintptr_t)busy.sent_by_handler) == 0)
 		busy.sent_by_handler++;
 	else
 		busy.failed++;

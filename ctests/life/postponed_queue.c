@@ -49,8 +49,13 @@ static void in_order_from_a_process(int flags)
 	busy_begin();
 	code = SI_QUEUE;
 	install(RT, check_order, SA_SIGINFO | flags);
+	sigset_t rt;
+	sigemptyset(&rt);
+	sigaddset(&rt, RT);
+	CHECK_OK(sigprocmask(SIG_BLOCK, &rt, NULL)); /* until it is known who sends */
 	pid_t me = getpid(), pid = fork();
 	from = pid;
+	CHECK_OK(sigprocmask(SIG_UNBLOCK, &rt, NULL));
 	if (pid == 0) {
 		while (h_state(me, me) == 'S')
 			;

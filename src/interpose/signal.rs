@@ -1,6 +1,9 @@
 //! Handlers: the `sigaction` family, so that a section of the library can postpone a signal instead of blocking it.
 //!
 //! What the program installs and reads back is its own; see [`crate::host::handlers`].
+//!
+//! In a library that ThreadSanitizer instruments they are not exported (`--cfg evshim_tsan`): its runtime calls the next
+//! `sigaction` before instrumented code can run. Sections block signals there.
 
 use super::refuse;
 use crate::errno::Errno;
@@ -31,7 +34,7 @@ pub(super) fn look_up() {
 ///
 /// # Safety
 /// `new` is null or points to an action; `old` is null or has room for one.
-#[cfg_attr(not(test), unsafe(no_mangle))]
+#[cfg_attr(not(any(test, evshim_tsan)), unsafe(no_mangle))]
 pub unsafe extern "C" fn sigaction(signal: c_int, new: *const Action, old: *mut Action) -> c_int {
     // SAFETY: the caller's promise.
     match exchange(signal, unsafe { new.as_ref() }) {
@@ -67,26 +70,26 @@ fn install(signal: c_int, handler: usize, flags: c_int, mask: u64) -> usize {
 }
 
 /// signal(2) with BSD's meaning: the handler stays, and system calls are restarted.
-#[cfg_attr(not(test), unsafe(no_mangle))]
+#[cfg_attr(not(any(test, evshim_tsan)), unsafe(no_mangle))]
 pub extern "C" fn signal(signal: c_int, handler: usize) -> usize {
     let interrupting = INTERRUPTING.load(Relaxed) & bit(signal) != 0;
     install(signal, handler, if interrupting { 0 } else { libc::SA_RESTART }, bit(signal))
 }
 
 /// bsd_signal(3).
-#[cfg_attr(not(test), unsafe(no_mangle))]
+#[cfg_attr(not(any(test, evshim_tsan)), unsafe(no_mangle))]
 pub extern "C" fn bsd_signal(number: c_int, handler: usize) -> usize {
     signal(number, handler)
 }
 
 /// ssignal(3).
-#[cfg_attr(not(test), unsafe(no_mangle))]
+#[cfg_attr(not(any(test, evshim_tsan)), unsafe(no_mangle))]
 pub extern "C" fn ssignal(number: c_int, handler: usize) -> usize {
     signal(number, handler)
 }
 
 /// sysv_signal(3): the handler is forgotten when it is called, and nothing is blocked meanwhile.
-#[cfg_attr(not(test), unsafe(no_mangle))]
+#[cfg_attr(not(any(test, evshim_tsan)), unsafe(no_mangle))]
 pub extern "C" fn sysv_signal(number: c_int, handler: usize) -> usize {
     if cfg!(target_env = "musl") {
         return signal(number, handler); // there it is signal by another name
@@ -95,13 +98,13 @@ pub extern "C" fn sysv_signal(number: c_int, handler: usize) -> usize {
 }
 
 /// What `signal` becomes in programs of strict X/Open.
-#[cfg_attr(not(test), unsafe(export_name = "__sysv_signal"))]
+#[cfg_attr(not(any(test, evshim_tsan)), unsafe(export_name = "__sysv_signal"))]
 pub extern "C" fn sysv_signal_by_another_name(number: c_int, handler: usize) -> usize {
     sysv_signal(number, handler)
 }
 
 /// sigset(3): installs and unblocks; SIG_HOLD blocks.
-#[cfg_attr(not(test), unsafe(no_mangle))]
+#[cfg_attr(not(any(test, evshim_tsan)), unsafe(no_mangle))]
 pub extern "C" fn sigset(signal: c_int, handler: usize) -> usize {
     let how = if handler == HOLD { libc::SIG_BLOCK } else { libc::SIG_UNBLOCK };
     let before = if handler == HOLD {
@@ -123,7 +126,7 @@ pub extern "C" fn sigset(signal: c_int, handler: usize) -> usize {
 }
 
 /// siginterrupt(3): changes the installed action inside the C library, and what `signal` will do.
-#[cfg_attr(not(test), unsafe(no_mangle))]
+#[cfg_attr(not(any(test, evshim_tsan)), unsafe(no_mangle))]
 pub extern "C" fn siginterrupt(signal: c_int, on: c_int) -> c_int {
     // SAFETY: the program's own arguments.
     let result = SIGINTERRUPT.get().map_or_else(|| refuse(Errno::ENOSYS), |next| unsafe { next(signal, on) });
