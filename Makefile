@@ -77,6 +77,11 @@ check-rust: ## the Rust unit tests
 
 check-loom: ## models of the lock-free parts, every interleaving (builds loom)
 	RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=$(CARGO_TARGET_DIR)/loom $(CARGO) test --locked --release --test loom
+	@echo "the same with a re-check left out, which must be found:"
+	@if RUSTFLAGS="--cfg loom --cfg evshim_planted" CARGO_TARGET_DIR=$(CARGO_TARGET_DIR)/loom-planted $(CARGO) test \
+		--locked --release --test loom pins_are_waited_for >$(CARGO_TARGET_DIR)/loom-planted.log 2>&1; \
+	then echo "loom did not find it"; exit 1; \
+	else grep -q 'pins_are_waited_for ... FAILED' $(CARGO_TARGET_DIR)/loom-planted.log && echo "found"; fi
 
 check-headers: ## the public headers, alone and together, in every C and C++ standard
 	scripts/check-headers.sh
