@@ -228,12 +228,12 @@ TEST(blocked_signals_stay_pending, "T-195")
 /* R7.8: with enough events queued no storm of signals makes the call fail. */
 TEST(signals_do_not_prevent_an_immediate_return, "R7.8")
 {
-	struct itimerval storm = { { 0, 50 }, { 0, 50 } }, calm = { { 0, 0 }, { 0, 0 } };
+	struct itimerval storm = { { 0, 50 * slow() }, { 0, 50 * slow() } }, calm = { { 0, 0 }, { 0, 0 } };
 	int port = port_create();
 	install(SIGALRM, count_signal, 0);
 	handled = 0;
 	CHECK_OK(setitimer(ITIMER_REAL, &storm, NULL));
-	for (int i = 0; i < 100000 || handled < 500; i++) {
+	for (int i = 0; i < 100000 / slow() || handled < 500; i++) {
 		port_event_t list[4];
 		unsigned nget = 2;
 		CHECK_OK(send_value(port, 1));
