@@ -25,11 +25,11 @@ pub fn associate(port: RawFd, source: i32, object: usize, events: i32, user: usi
     check_source(source)?;
     let fd = descriptor_of(object)?;
     let want = events as u32;
+    registry.polled_from_outside(fd); // by this port, if it is one itself
     let mask = Masked::new();
     if registry.table.get(fd).is_some_and(|entry| entry.helper()) {
         return Err(Errno::EBADFD); // check 5
     }
-    registry.polled_from_outside(fd); // by this port, if it is one itself
     let number = registry
         .hold_number(fd, &mask)
         .map_err(|error| if below::is_open(fd) { error } else { Errno::EBADFD })?;

@@ -22,7 +22,8 @@ impl Pins {
 
     /// One less. Without the lock.
     pub fn unpin(&self) {
-        #[cfg(evshim_planted)] // a mistake that the model must find: who begins to wait in between is not woken
+        #[cfg(evshim_planted)]
+        // a mistake that the model must find: who begins to wait in between is not woken
         let last_and_waited = {
             let before = self.0.load(Acquire);
             self.0.fetch_sub(1, Release);

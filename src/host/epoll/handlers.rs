@@ -215,7 +215,9 @@ fn call(info: &libc::siginfo_t, program: u64) {
     // SAFETY: fills the context of this place in; the handler is the program's own (or our catcher before it), and gets
     // what the kernel would give it.
     unsafe {
+        #[cfg(target_env = "gnu")] // elsewhere the mask is all that the context tells
         libc::getcontext(context.as_mut_ptr());
+        (&raw mut (*context.as_mut_ptr()).uc_sigmask).cast::<u64>().write_unaligned(program);
         let handler: Catcher = core::mem::transmute(action.sa_sigaction);
         let info = core::ptr::from_ref(info).cast_mut();
         masked::set_mask(program | own | first_word(&action.sa_mask));

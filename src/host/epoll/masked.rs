@@ -68,7 +68,7 @@ impl Masked {
         if self.program.get().is_none() {
             self.program.set(Some(block_all()));
             SECTION.with(|section| {
-                debug_assert!(section.depth.get() == 1, "a wait within another section");
+                debug_assert!(section.depth.get() == 1, "within another section");
                 section.depth.set(0);
                 if section.caught.get() != 0 {
                     self.program.set(Some(section.program.get()));
