@@ -74,6 +74,7 @@ static void many_ghosts(enum survivor survivor)
 	static struct subject ghosts[GHOSTS];
 	static struct lates lates;
 	struct subject other;
+	SKIP_UNDER_VALGRIND("a child for each ghost, and each looks for leaks when it ends");
 	int port = port_create();
 	subject_open(&other, NUMBER + 1);
 	for (int i = 0; i < GHOSTS; i++) {
@@ -98,6 +99,8 @@ static void ghost_and_heir(enum survivor survivor, int times)
 	int port = port_create();
 	struct subject ghost, heir;
 	struct writer writer;
+	if (CHILDREN_COST > 1)
+		times /= 10; /* each of the children looks for leaks when it ends */
 	for (int i = 0; i < times; i++) {
 		make_ghost(port, &ghost, survivor, i & 1);
 		subject_open(&heir, NUMBER);
