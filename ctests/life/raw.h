@@ -20,7 +20,7 @@
 #define FILLER 0xf111
 /* Under valgrind the child that cuts a ghost out is a process of its own, which looks for leaks when it ends. */
 #define CHILDREN_COST (getenv("EVSHIM_TEST_VALGRIND") ? 4 : 1)
-#define LATE_MS (200 * slow() * CHILDREN_COST)
+#define LATE_MS (1000 * slow() * CHILDREN_COST)
 
 H_UNUSED static int raw_close(int fd) { return (int)syscall(SYS_close, fd); }
 H_UNUSED static int raw_dup(int fd) { return (int)syscall(SYS_dup, fd); }
