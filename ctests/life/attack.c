@@ -286,15 +286,6 @@ TEST(highest_numbers, "R4.2 T-033")
 	close_pipe(fds);
 }
 
-static long resident_kb(void)
-{
-	char line[128];
-	long pages = 0;
-	CHECK(h_read_line("/proc/self/statm", line, sizeof line));
-	CHECK_EQ(sscanf(line, "%*d %ld", &pages), 1);
-	return pages * (sysconf(_SC_PAGESIZE) / 1024);
-}
-
 static void make_and_close(int rounds)
 {
 	for (int i = 0; i < rounds; i++) {

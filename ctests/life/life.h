@@ -27,6 +27,15 @@ H_UNUSED static void make_pair(int fds[2])
 		FAIL("socketpair: %s", strerror(errno));
 }
 
+H_UNUSED static long resident_kb(void)
+{
+	char line[128];
+	long pages = 0;
+	CHECK(h_read_line("/proc/self/statm", line, sizeof line));
+	CHECK_EQ(sscanf(line, "%*d %ld", &pages), 1);
+	return pages * (sysconf(_SC_PAGESIZE) / 1024);
+}
+
 /* The number itself is the user value: an event of a wrong number shows up in either field. */
 H_UNUSED static int watch(int port, int fd, int events)
 {

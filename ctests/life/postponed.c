@@ -10,18 +10,6 @@
 
 /* ------------------------------------------------------------------ standard signals */
 
-/* The next one when the one before was handled, at a moment that nobody knows. */
-static void *one_by_one(void *arg)
-{
-	struct sender *s = arg;
-	while (!s->stop) {
-		s->sent++;
-		CHECK_EQ(pthread_kill(s->to, SIGUSR1), 0);
-		sender_wait(s, s->sent);
-	}
-	return NULL;
-}
-
 static void under_one_by_one(int flags, long ms)
 {
 	struct sender sender;

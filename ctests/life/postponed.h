@@ -166,4 +166,16 @@ H_UNUSED static void sender_wait(struct sender *s, long count)
 	dawdle(dice(s, 4000));
 }
 
+/* The next one when the one before was handled, at a moment that nobody knows. */
+H_UNUSED static void *one_by_one(void *arg)
+{
+	struct sender *s = arg;
+	while (!s->stop) {
+		s->sent++;
+		CHECK_EQ(pthread_kill(s->to, SIGUSR1), 0);
+		sender_wait(s, s->sent);
+	}
+	return NULL;
+}
+
 #endif /* EVSHIM_TEST_POSTPONED_H */

@@ -283,17 +283,6 @@ TEST_LIMIT(many_on_continue_nodefer, "R6.3 R7.6 T-183", 30) { many_on_continue(3
 
 /* ------------------------------------------------------------------ spawning */
 
-static void *one_by_one(void *arg)
-{
-	struct sender *s = arg;
-	while (!s->stop) {
-		s->sent++;
-		CHECK_EQ(pthread_kill(s->to, SIGUSR1), 0);
-		sender_wait(s, s->sent);
-	}
-	return NULL;
-}
-
 /* A program that is started under a storm blocks nothing, ignores nothing and handles nothing. */
 TEST_LIMIT(spawning_under_a_storm, "R6.3 R7.6", 30)
 {

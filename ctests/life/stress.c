@@ -266,15 +266,6 @@ static unsigned count_fds(void)
 	return count;
 }
 
-static long resident_kb(void)
-{
-	char line[128];
-	long pages = 0;
-	CHECK(h_read_line("/proc/self/statm", line, sizeof line));
-	CHECK_EQ(sscanf(line, "%*d %ld", &pages), 1);
-	return pages * (sysconf(_SC_PAGESIZE) / 1024);
-}
-
 static void set_up(void)
 {
 	memset(records, 0xff, sizeof records); /* all pages now: later they would look like growth */

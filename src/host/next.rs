@@ -77,6 +77,12 @@ pub fn is_ours(name: &'static CStr) -> bool {
     base.is_some() && base == object_of(core::ptr::from_ref(&HERE).cast())
 }
 
+/// Does the process have a symbol of this name?
+pub fn exists(name: &'static CStr) -> bool {
+    // SAFETY: the name is a C string.
+    !unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) }.is_null()
+}
+
 /// Where the library or program is loaded that an address lies in.
 fn object_of(address: *const c_void) -> Option<usize> {
     let mut found = core::mem::MaybeUninit::<libc::Dl_info>::zeroed();

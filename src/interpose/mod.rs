@@ -87,6 +87,14 @@ fn replacing(fd: RawFd, seen: Seen) {
     }
 }
 
+/// A number is looked at from outside the library: an object behind it must show no more than its queue.
+#[inline]
+fn looked_at(registry: &'static Registry, fd: RawFd) {
+    if registry.is_unexposed(fd) && of_this_process(registry).is_some() {
+        unchanged_errno(|| registry.polled_from_outside(fd));
+    }
+}
+
 /// `old` was duplicated to `new`.
 fn duplicated(old: RawFd, new: RawFd) {
     if let Some(registry) = involved(old) {

@@ -1,8 +1,8 @@
 //! Calls that poll descriptors. A port that is looked at from outside must show exactly its queue (R13.1); one that
 //! nobody looks at may keep registrations that spare system calls. So a port is told when it is polled.
 
+use super::looked_at;
 use crate::host::RawFd;
-use crate::host::below::unchanged_errno;
 use crate::host::next::Next;
 use crate::registry::{Registry, current};
 use core::ffi::{c_int, c_long, c_ulong, c_void};
@@ -45,13 +45,6 @@ fn with_objects() -> Option<&'static Registry> {
     current().filter(|registry| registry.arena.has_objects())
 }
 
-#[inline]
-fn tell(registry: &'static Registry, fd: RawFd) {
-    if registry.table.get(fd).is_some_and(|entry| entry.object().is_some()) {
-        unchanged_errno(|| registry.polled_from_outside(fd));
-    }
-}
-
 /// # Safety
 /// `list` has `count` entries.
 #[inline]
@@ -60,7 +53,7 @@ unsafe fn polled(list: *const libc::pollfd, count: c_ulong) {
     if !list.is_null() {
         for index in 0..count as usize {
             // SAFETY: the caller's promise.
-            tell(registry, unsafe { (&raw const (*list.add(index)).fd).read_unaligned() });
+            looked_at(registry, unsafe { (&raw const (*list.add(index)).fd).read_unaligned() });
         }
     }
 }
@@ -76,7 +69,7 @@ unsafe fn selected(count: c_int, sets: [*const c_void; 3]) {
             // SAFETY: the caller's promise; a set is an array of words.
             let mut bits = unsafe { set.cast::<c_ulong>().add(word).read_unaligned() };
             while bits != 0 {
-                tell(registry, (word * BITS) as RawFd + bits.trailing_zeros() as RawFd);
+                looked_at(registry, (word * BITS) as RawFd + bits.trailing_zeros() as RawFd);
                 bits &= bits - 1;
             }
         }

@@ -1,10 +1,10 @@
 //! Epoll sets of the program's own. One that appears at a number of ours means that the number was closed unseen, and
 //! must never be taken for the port that it was. One that a port is added to polls the port from outside.
 
-use super::{involved, refuse, replacing};
+use super::{looked_at, refuse, replacing};
 use crate::errno::Errno;
-use crate::host::below::unchanged_errno;
 use crate::host::next::Next;
+use crate::registry::current;
 use crate::registry::lifetime::Seen;
 use core::ffi::{c_int, c_void};
 
@@ -60,8 +60,8 @@ pub extern "C" fn epoll_create1(flags: c_int) -> c_int {
 /// `event` is null or points to an event.
 #[cfg_attr(not(test), unsafe(no_mangle))]
 pub unsafe extern "C" fn epoll_ctl(set: c_int, operation: c_int, fd: c_int, event: *mut c_void) -> c_int {
-    if let Some(registry) = involved(fd) {
-        unchanged_errno(|| registry.polled_from_outside(fd));
+    if let Some(registry) = current() {
+        looked_at(registry, fd);
     }
     match EPOLL_CTL.get() {
         // SAFETY: the program's own arguments.

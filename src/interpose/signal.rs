@@ -9,7 +9,7 @@ use super::refuse;
 use crate::errno::Errno;
 #[cfg(not(test))]
 use crate::host::handlers;
-use crate::host::handlers::{Action, exchange};
+use crate::host::handlers::{Action, action, exchange};
 use crate::host::next::Next;
 use core::ffi::c_int;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -55,12 +55,7 @@ fn bit(signal: c_int) -> u64 {
 
 /// Installs a handler in the manner of one of the old functions: the handler before, or SIG_ERR.
 fn install(signal: c_int, handler: usize, flags: c_int, mask: u64) -> usize {
-    // SAFETY: all-zero is a valid action.
-    let mut action: Action = unsafe { core::mem::zeroed() };
-    action.sa_sigaction = handler;
-    action.sa_flags = flags;
-    // SAFETY: a signal set is at least the kernel's 64 bits, which come first.
-    unsafe { (&raw mut action.sa_mask).cast::<u64>().write_unaligned(mask) };
+    let action = action(handler, flags, mask);
     let done = if handler == libc::SIG_ERR || bit(signal) == 0 {
         Err(Errno::EINVAL)
     } else {

@@ -118,8 +118,8 @@ fn attempt<const ROOM: usize>(
         }
         // Among several threads a call that will wait looks when it has given up the lock.
         let waits = held.queued() < request.want && until.is_some_and(|until| until != Until::Now);
-        if held.note_company() && waits {
-        } else if held.queued() < request.max || held.object.unordered.get() != 0 {
+        let later = held.note_company() && waits;
+        if !later && (held.queued() < request.max || held.object.unordered.get() != 0) {
             held.harvest(request.want).map_err(set_error)?;
         }
         if held.registry.moved.get() != 0 {

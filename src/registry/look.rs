@@ -20,7 +20,7 @@
 
 use super::held::{BELL_DOWN, BELL_STEADY, BELL_UP, Held};
 use super::record::State;
-use super::watch::{KEPT, LEVEL, NOTHING, ONCE, reportable};
+use super::watch::{FILE_READY, KEPT, LEVEL, NOTHING, ONCE, reportable};
 use crate::errno::{Errno, Result};
 use crate::host::{Class, Cookie, How, ReadySet, Until, Wake, Wakes, below};
 
@@ -49,7 +49,7 @@ enum Meaning {
 
 /// Wakes of descriptors that are ready without being asked for.
 #[derive(Default)]
-struct Idlers {
+pub struct Idlers {
     waiting: usize,
     unasked: usize,
 }
@@ -103,7 +103,7 @@ impl Held<'_> {
         loop {
             let start = self.object.clock.get();
             self.set.turn(&self.object.batch, &mut wakes, Wakes::ROOM, Until::Now, self.mask)?;
-            let idlers = self.absorb_all(&wakes, start);
+            let idlers = self.absorb(&wakes, start);
             // Level-triggered ones come round again: who sees a waiting one has seen all.
             let full = wakes.len() == Wakes::ROOM;
             let mut again = full && idlers.waiting == 0;
@@ -118,12 +118,8 @@ impl Held<'_> {
         }
     }
 
-    /// Takes in what a sleeper brings home. `start`: the object's clock when it went.
-    pub fn absorb(&self, wakes: &Wakes, start: u32) {
-        self.absorb_all(wakes, start);
-    }
-
-    fn absorb_all(&self, wakes: &Wakes, start: u32) -> Idlers {
+    /// Takes in what a turn brought. `start`: the object's clock when it began; a sleeper may bring it home late.
+    pub fn absorb(&self, wakes: &Wakes, start: u32) -> Idlers {
         let mut idlers = Idlers::default();
         // What lies before the bell was ready before the oldest event was posted.
         let mut before = if self.object.unordered.get() != 0 { self.object.oldest.get() } else { 0 };
@@ -291,22 +287,15 @@ impl Held<'_> {
     pub fn expose(&self) -> Result<()> {
         self.object.exposed.set(1);
         self.prove()?;
-        let mut index = self.object.watches.get();
-        while index != 0 {
+        for index in self.watches() {
             let slot = self.slot(index);
             match (slot.word.state(), slot.mark.get()) {
                 (_, NOTHING) => {}
                 (State::Idle, _) => self.unregister(index),
-                (State::Armed, LEVEL) => {
-                    self.quiet(index);
-                    if self.arm(index, false).is_err() {
-                        self.set_armed(index); // of nothing: the number was closed unseen
-                    }
-                }
+                (State::Armed, LEVEL) => self.arm_over(index),
                 (_, LEVEL) => self.calm(index),
                 _ => {}
             }
-            index = slot.next_watch.get();
         }
         self.scan(0)?;
         self.settle()
@@ -392,7 +381,7 @@ impl Held<'_> {
             // Another file has the number, of a kind that is always ready.
             Ok(Class::AlwaysReady) => {
                 self.mark(index, NOTHING);
-                self.take_in(index, want & super::watch::FILE_READY, 0);
+                self.take_in(index, want & FILE_READY, 0);
             }
             // It is not open: the watch is of nothing, until somebody associates or closes the number.
             Err(_) => self.mark(index, NOTHING),
@@ -409,17 +398,22 @@ mod tests {
     use crate::host::{Masked, Set};
     use crate::registry::{Registry, memory};
 
-    #[test]
-    fn late_wakes_are_dropped() {
+    fn spent_watch(mask: &Masked) -> (Held<'_>, u32) {
         let registry = memory::keep(Registry::new().unwrap()).unwrap();
-        let mask = Masked::new();
         let index = registry.arena.new_object(1).unwrap();
-        let held = registry.hold_index(index, Set::at(-1), &mask);
+        let held = registry.hold_index(index, Set::at(-1), mask);
         held.object.limit.set(1);
         let slot = held.reserve(State::Spent).unwrap();
+        held.slot(slot).want.set(1);
+        (held, slot)
+    }
+
+    #[test]
+    fn late_wakes_are_dropped() {
+        let mask = Masked::new();
+        let (held, slot) = spent_watch(&mask);
         let stamp = |word: &crate::registry::word::Word| word.renew(State::Spent);
         let word = &held.slot(slot).word;
-        held.slot(slot).want.set(1);
         let (old, new) = (Cookie { slot, arming: stamp(word) }, Cookie { slot, arming: stamp(word) });
         held.mark(slot, ONCE);
         held.slot(slot).cookie.set(new.arming);
@@ -437,14 +431,9 @@ mod tests {
 
     #[test]
     fn a_wake_from_before_the_arming_is_late() {
-        let registry = memory::keep(Registry::new().unwrap()).unwrap();
         let mask = Masked::new();
-        let index = registry.arena.new_object(1).unwrap();
-        let held = registry.hold_index(index, Set::at(-1), &mask);
-        held.object.limit.set(1);
-        let slot = held.reserve(State::Spent).unwrap();
+        let (held, slot) = spent_watch(&mask);
         let cookie = held.cookie(slot, held.slot(slot).word.renew(State::Spent), true);
-        held.slot(slot).want.set(1);
         held.mark(slot, LEVEL);
         held.slot(slot).cookie.set(cookie.arming);
         held.set_armed(slot);

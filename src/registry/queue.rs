@@ -23,11 +23,14 @@ impl Held<'_> {
         self.object.queued.get()
     }
 
+    /// May one more slot count against the object's limit? EAGAIN.
+    pub fn room(&self) -> Result<()> {
+        if self.object.used.get() < self.object.limit.get() { Ok(()) } else { Err(Errno::EAGAIN) }
+    }
+
     /// Takes a slot that counts against the object's limit (R2.2). EAGAIN.
     pub fn reserve(&self, state: State) -> Result<u32> {
-        if self.object.used.get() >= self.object.limit.get() {
-            return Err(Errno::EAGAIN);
-        }
+        self.room()?;
         let index = self.registry.arena.new_slot(state).ok_or(Errno::EAGAIN)?;
         self.object.used.increment();
         self.slot(index).home.set(self.index);

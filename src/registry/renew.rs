@@ -32,7 +32,8 @@ impl Held<'_> {
                 }
             }
             self.object.bell.set(BELL_DOWN);
-            self.rearm_all();
+            // The kernel has nothing of any watch any more.
+            self.watches().for_each(|watch| self.arm_anew(watch));
             self.move_sleepers(self.set);
             self.registry.moved.set(self.index);
         }
@@ -46,23 +47,10 @@ impl Held<'_> {
         core::iter::successors(some(self.object.numbers.get()), next)
     }
 
-    /// The kernel has nothing of any watch any more.
-    fn rearm_all(&self) {
-        let mut index = self.object.watches.get();
-        while index != 0 {
-            self.arm_anew(index);
-            index = self.slot(index).next_watch.get();
-        }
-    }
-
     fn arm_anew(&self, index: u32) {
-        let slot = self.slot(index);
         self.mark(index, NOTHING);
-        if slot.word.state() == State::Armed {
-            self.quiet(index);
-            if self.arm(index, false).is_err() {
-                self.set_armed(index); // of nothing, until it is set again
-            }
+        if self.slot(index).word.state() == State::Armed {
+            self.arm_over(index);
         }
     }
 }

@@ -49,10 +49,16 @@ impl Registry {
         Ok(HeldNumber { entry, fd, _guard: entry.lock.lock(mask) })
     }
 
+    /// Does the number name an object that nobody polled from outside so far?
+    #[inline]
+    pub fn is_unexposed(&self, fd: RawFd) -> bool {
+        let object = self.table.get(fd).and_then(Entry::object);
+        object.is_some_and(|index| self.arena.object(index).exposed.get() == 0)
+    }
+
     /// The number is in a set: if it is an object's, that must show no more than its queue from now on.
     pub fn polled_from_outside(&'static self, fd: RawFd) {
-        let Some(index) = self.table.get(fd).and_then(Entry::object) else { return };
-        if self.arena.object(index).exposed.get() == 0 {
+        if self.is_unexposed(fd) {
             let mask = Masked::new();
             let _ = self.hold(fd, &mask).map(|held| held.expose());
         }
@@ -118,11 +124,15 @@ impl<'m> Held<'m> {
         Ok(index)
     }
 
+    /// The object's watches.
+    pub fn watches(&self) -> impl Iterator<Item = u32> + '_ {
+        let some = |index: u32| (index != 0).then_some(index);
+        core::iter::successors(some(self.object.watches.get()), move |&w| some(self.slot(w).next_watch.get()))
+    }
+
     /// A watch that was ended begins again, spent; its registration may still be enabled. EAGAIN.
     pub fn revive(&self, index: u32) -> Result<()> {
-        if self.object.used.get() >= self.object.limit.get() {
-            return Err(Errno::EAGAIN);
-        }
+        self.room()?;
         self.object.used.increment();
         self.slot(index).word.turn_into(State::Spent);
         Ok(())
@@ -200,7 +210,16 @@ impl<'m> Held<'m> {
         if was_linked { self.scan(0).map(|()| class) } else { Ok(class) }
     }
 
-    /// The same for a one-shot registration among several threads: the control calls are made without the lock, so that
+    /// Arms an armed watch once more, one-shot. If that fails (the number was closed unseen) it waits for nothing, until
+    /// it is set again.
+    pub fn arm_over(&self, index: u32) {
+        self.quiet(index);
+        if self.arm(index, false).is_err() {
+            self.set_armed(index);
+        }
+    }
+
+    /// [`Held::arm`] for a one-shot registration among several threads: the control calls are made without the lock, so that
     /// nobody waits for them. `Err`: they failed, and nothing is armed.
     pub fn arm_aside(self, index: u32) -> core::result::Result<(), Held<'m>> {
         let (slot, object) = (self.slot(index), self.object);

@@ -21,14 +21,15 @@ pub struct Interest {
 }
 
 /// Sets or replaces (R4.3) the watch of a number. Errors leave no watch behind: EBADF if the number is not open,
-/// EAGAIN for want of a slot, or what the host says of the descriptor.
+/// EAGAIN for want of a slot, or what the host says of the descriptor. The caller settles after them.
 pub fn watch(held: &Held<'_>, number: &HeldNumber, fd: RawFd, interest: Interest) -> Result<()> {
     let found = held.find(number);
+    let unless_closed = |error| if below::is_open(fd) { error } else { Errno::EBADF };
     match found.map(|index| (index, held.slot(index).word.state())) {
         Some((index, State::Spent)) => again(held, number, index, interest),
         Some((index, State::Idle)) => {
             held.harvest(0)?; // as below; and what was kept may have fired
-            held.revive(index).map_err(|error| if below::is_open(fd) { error } else { Errno::EBADF })?;
+            held.revive(index).map_err(unless_closed)?;
             let kept = held.rearm(index, interest.want, interest.user);
             describe(held.slot(index), interest);
             if !kept {
@@ -43,8 +44,7 @@ pub fn watch(held: &Held<'_>, number: &HeldNumber, fd: RawFd, interest: Interest
             anew(held, number, index, interest)
         }
         None => {
-            let index = held.watch(number);
-            let index = index.map_err(|error| if below::is_open(fd) { error } else { Errno::EBADF })?;
+            let index = held.watch(number).map_err(unless_closed)?;
             anew(held, number, index, interest)
         }
     }
@@ -107,18 +107,15 @@ fn look_at(held: &Held<'_>) -> Result<()> {
     held.settle()
 }
 
+/// The caller settles, also after an error.
 fn arm(held: &Held<'_>, number: &HeldNumber, index: u32, again: bool) -> Result<Class> {
-    let class = held.arm(index, again).inspect_err(|_| {
-        held.remove(number, index);
-        let _ = held.settle();
-    })?;
+    let class = held.arm(index, again).inspect_err(|_| held.remove(number, index))?;
     if class == Class::AlwaysReady {
         held.harvest(0)?; // what is ready already goes first (R2.1)
         match held.slot(index).want.get() as u32 & FILE_READY {
             0 => held.arm_for_nothing(index),
             bits => held.report(index, bits),
         }
-        held.settle()?;
     }
     Ok(class)
 }

@@ -127,16 +127,10 @@ pub fn identity(fd: RawFd) -> Result<Identity> {
     Ok(Identity { device, inode: stat.stx_ino })
 }
 
-/// A regular file or a directory?
-pub fn is_plain_file(fd: RawFd) -> bool {
-    let kind = stat(fd).map_or(0, |stat| u32::from(stat.stx_mode) & libc::S_IFMT);
-    kind == libc::S_IFREG || kind == libc::S_IFDIR
-}
-
 fn stat(fd: RawFd) -> Result<libc::statx> {
     // SAFETY: all-zero is a valid statx.
     let mut stat: libc::statx = unsafe { core::mem::zeroed() };
-    let (flags, want) = (libc::AT_EMPTY_PATH, libc::STATX_INO | libc::STATX_TYPE);
+    let (flags, want) = (libc::AT_EMPTY_PATH, libc::STATX_INO);
     // SAFETY: the path is a C string, `stat` outlives the call.
     check(unsafe { libc::syscall(libc::SYS_statx, fd, c"".as_ptr(), flags, want, &raw mut stat) })?;
     Ok(stat)

@@ -114,21 +114,11 @@ extern "C" fn run(argument: *mut c_void) -> c_int {
     // The old number may be the set's own by now.
     // SAFETY: no pointers.
     let set = unsafe { libc::syscall(libc::SYS_fcntl, errand.set, libc::F_DUPFD, errand.number + 1) };
+    let set = super::EpollSet(set as RawFd);
     for &survivor in errand.survivors.iter().take(errand.count) {
-        let mut event = libc::epoll_event { events: 0, u64: 0 };
-        // SAFETY: plain numbers in a table of our own; `event` outlives the call.
-        let deleted = unsafe {
-            check(libc::syscall(libc::SYS_dup3, survivor, errand.number, 0)).is_ok()
-                && check(libc::syscall(
-                    libc::SYS_epoll_ctl,
-                    set,
-                    libc::EPOLL_CTL_DEL,
-                    errand.number,
-                    &raw mut event,
-                ))
-                .is_ok()
-        };
-        if deleted {
+        // SAFETY: plain numbers in a table of our own.
+        let put = check(unsafe { libc::syscall(libc::SYS_dup3, survivor, errand.number, 0) });
+        if put.is_ok() && set.control(libc::EPOLL_CTL_DEL, errand.number, 0, 0).is_ok() {
             break;
         }
     }

@@ -40,12 +40,8 @@ impl Place {
     /// With SA_RESETHAND the kernel forgot the catcher when it called it.
     #[cold]
     fn install_again(&self, signal: c_int, catcher: Catcher) {
-        // SAFETY: all-zero is a valid action.
-        let mut action: Action = unsafe { core::mem::zeroed() };
-        action.sa_sigaction = catcher as usize;
-        action.sa_flags = self.flags.load(Acquire) | libc::SA_SIGINFO;
-        // SAFETY: as in `first_word`.
-        unsafe { (&raw mut action.sa_mask).cast::<u64>().write_unaligned(self.mask.load(Acquire)) };
+        let flags = self.flags.load(Acquire) | libc::SA_SIGINFO;
+        let action = action(catcher as usize, flags, self.mask.load(Acquire));
         let _ = below::unchanged_errno(|| install(signal, Some(&action), &mut MaybeUninit::uninit()));
     }
 }
@@ -175,15 +171,32 @@ fn wrap(signal: c_int, action: &Action) -> Result<Action> {
     Ok(wrapped)
 }
 
-fn first_word(set: &libc::sigset_t) -> u64 {
+/// An action; `mask` has the kernel's form.
+pub fn action(handler: usize, flags: c_int, mask: u64) -> Action {
+    // SAFETY: all-zero is a valid action.
+    let mut action: Action = unsafe { core::mem::zeroed() };
+    action.sa_sigaction = handler;
+    action.sa_flags = flags;
+    // SAFETY: as in `first_word`.
+    unsafe { (&raw mut action.sa_mask).cast::<u64>().write_unaligned(mask) };
+    action
+}
+
+pub(super) fn first_word(set: &libc::sigset_t) -> u64 {
     // SAFETY: a signal set is at least the kernel's 64 bits, which come first.
     unsafe { core::ptr::from_ref(set).cast::<u64>().read_unaligned() }
+}
+
+/// Valgrind restores the mask that it remembers, not the one that a handler wrote into its frame: nothing can be
+/// postponed there. Every program that runs in it has this function, from a library that it preloads.
+fn under_valgrind() -> bool {
+    next::exists(c"_vgnU_freeres")
 }
 
 /// Takes over handlers that were installed behind our back, if from now on none can be: the process resolves
 /// `sigaction` and `signal` to us.
 pub fn take_over() {
-    if all_are_ours() || !next::is_ours(c"sigaction") || !next::is_ours(c"signal") {
+    if all_are_ours() || !next::is_ours(c"sigaction") || !next::is_ours(c"signal") || under_valgrind() {
         return;
     }
     for signal in (1..32).chain(libc::SIGRTMIN()..=libc::SIGRTMAX()) {

@@ -1,7 +1,7 @@
 //! `sigaction` without a C library behind us: static executables have no next definition.
 
 use super::below::check;
-use super::handlers::Action;
+use super::handlers::{Action, action, first_word};
 use crate::errno::Result;
 use core::ffi::{c_int, c_ulong};
 
@@ -52,20 +52,14 @@ pub(super) unsafe fn sigaction(signal: c_int, new: *const Action, old: *mut Acti
     let wanted = new.map(|new| {
         let restorer = restorer();
         let flag = if restorer == 0 { 0 } else { SA_RESTORER };
-        // SAFETY: a signal set is at least the kernel's 64 bits, which come first.
-        let mask = unsafe { (&raw const new.sa_mask).cast::<u64>().read_unaligned() };
+        let mask = first_word(&new.sa_mask);
         KernelAction { handler: new.sa_sigaction, flags: new.sa_flags as c_ulong | flag, restorer, mask }
     });
     let given = wanted.as_ref().map_or(core::ptr::null(), core::ptr::from_ref);
     let mut before = KernelAction::default();
     // SAFETY: both structures are the kernel's and outlive the call.
     check(unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, given, &raw mut before, 8) })?;
-    // SAFETY: the caller's promise; all-zero is a valid action.
-    unsafe {
-        old.write(core::mem::zeroed());
-        (*old).sa_sigaction = before.handler;
-        (*old).sa_flags = (before.flags & !SA_RESTORER) as c_int;
-        (&raw mut (*old).sa_mask).cast::<u64>().write_unaligned(before.mask);
-    }
+    // SAFETY: the caller's promise.
+    unsafe { old.write(action(before.handler, (before.flags & !SA_RESTORER) as c_int, before.mask)) };
     Ok(())
 }
