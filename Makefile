@@ -28,7 +28,8 @@ INSTALL ?= install
 # Extra words for ctests/run, for instance CTESTS_ARGS=ctests/ports/send.c.
 CTESTS_ARGS ?=
 VALGRIND := valgrind --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite \
-	--child-silent-after-fork=no --num-callers=30 --suppressions=scripts/valgrind.supp -q
+	--child-silent-after-fork=no --num-callers=30 --suppressions=scripts/valgrind.supp -q \
+	--fair-sched=try
 
 # For install and uninstall alone: exported to everything, names like these would reach the makefiles of the
 # programs that check-clients builds.

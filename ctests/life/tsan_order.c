@@ -355,8 +355,10 @@ TEST(dissociation_gives_data_back, "T-043 T-045 4.4")
 		c->last_turn = LONG_MAX;
 		CHECK_OK(port_associate(the_port, PORT_SOURCE_FD, (uintptr_t)c->fd[0], POLLIN, c));
 		sched_yield();
-		while (unwatch(the_port, c->fd[0]) == -1)
+		while (unwatch(the_port, c->fd[0]) == -1) {
 			CHECK_EQ(errno, ENOENT); /* it is the other thread's at the moment */
+			sched_yield();
+		}
 		check_filled(&c->parcel, c->turns);
 		close_pipe(c->fd);
 		free(c);
