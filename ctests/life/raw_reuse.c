@@ -271,3 +271,48 @@ static void found_without_sleep(bool busy, const struct timespec *timeout)
 TEST(found_by_looking, "R4.23") { found_without_sleep(false, ZERO_TIMEOUT); }
 TEST(found_by_looking_at_others, "R4.23") { found_without_sleep(true, ZERO_TIMEOUT); }
 TEST(found_while_others_are_always_ready, "R4.23") { found_without_sleep(true, NULL); }
+
+/* It is not late either: the program handles each event of another descriptor for a while, or looks in now and then. */
+static void found_in_time(long handling_us, const struct timespec *timeout)
+{
+	int port = port_create(), late = 0;
+	struct subject s, other;
+	subject_open(&other, NUMBER + 1);
+	put(other.peer);
+	for (int i = 0; i < 20; i++) {
+		port_event_t pe = { .portev_object = 0 };
+		subject_open(&s, NUMBER);
+		cycle(port, &s, 3, true);
+		lose(&s, NOBODY);
+		bury(&s);
+		subject_open(&s, NUMBER);
+		CHECK_OK(watch(port, NUMBER, POLLIN));
+		put(s.peer);
+		long long begin = now_us();
+		while (pe.portev_object != NUMBER) {
+			if (handling_us > 0) {
+				CHECK_OK(watch(port, other.number, POLLIN));
+				usleep((useconds_t)handling_us);
+			}
+			if (port_get(port, &pe, timeout) == -1)
+				CHECK_EQ(errno, ETIME);
+		}
+		/* 10 ms, and what was begun before they were over */
+		late += now_us() - begin > 16000 + handling_us;
+		if (now_us() - begin > LATE_MS * 1000LL)
+			FAIL("%lld ms late", (now_us() - begin) / 1000);
+		take(NUMBER);
+		for (int number = NUMBER; number <= other.number; number++)
+			if (unwatch(port, number) == -1)
+				CHECK_EQ(errno, ENOENT);
+		raw_close(NUMBER);
+		bury(&s);
+	}
+	CHECK(late < 10); /* a busy machine is late itself */
+	close(port);
+	close(other.number);
+	bury(&other);
+}
+
+TEST(found_in_time_among_events_that_take_long, "R4.23") { found_in_time(2000, NULL); }
+TEST(found_in_time_by_short_waits, "R4.23") { found_in_time(0, TIMEOUT_MS(3)); }

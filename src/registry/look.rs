@@ -12,8 +12,9 @@
 //!   being one. It is disabled in the kernel before a sleep, and the set is scanned once more, because the change
 //!   does not unlink what is linked already;
 //! * a registration that was used again without asking the kernel is *unsure*: the number may have been closed and
-//!   used again by raw system calls, and the kernel has dropped it. It is sure once it fires. Before a long sleep and
-//!   at every 64th look the others are confirmed, by adding them again: the kernel answers that they exist.
+//!   used again by raw system calls, and the kernel has dropped it. It is sure once it fires. Before a long sleep, and
+//!   by the looks of a busy object when they are unsure for some milliseconds, the others are confirmed, by adding them
+//!   again: the kernel answers that they exist.
 //!
 //! A cookie that nobody knows, of a level-triggered registration, is a *ghost*: its number was closed unseen while a
 //! duplicate lives on. The host cuts it out of the set ([`crate::host::ReadySet::cut`]).
@@ -24,8 +25,10 @@ use super::watch::{FILE_READY, KEPT, LEVEL, NOTHING, ONCE, reportable};
 use crate::errno::{Errno, Result};
 use crate::host::{Class, Cookie, How, ReadySet, Until, Wake, Wakes, below};
 
-/// Every so many looks the unsure are confirmed.
+/// A registration that fires all the time is confirmed that often.
 const CONFIRM_EVERY: u32 = 64;
+/// What is unsure for longer than two of these (milliseconds) is confirmed by the next look.
+const TICK: u32 = 4;
 /// While events are posted in a row the set is proved that often.
 const PROVE_EVERY: u32 = 16;
 /// Most armings that stay one-shot after a lazy one had to be undone.
@@ -96,8 +99,8 @@ impl Held<'_> {
     pub fn scan(&self, want: u32) -> Result<()> {
         self.prove()?;
         self.object.looks.increment();
-        if self.object.looks.get().is_multiple_of(CONFIRM_EVERY) {
-            self.confirm();
+        if self.object.unsure.get() != 0 {
+            self.confirm_old();
         }
         let mut wakes = Wakes::new();
         loop {
@@ -306,6 +309,7 @@ impl Held<'_> {
         if slot.previous_unsure.get() != 0 {
             return;
         }
+        slot.doubted.set(0);
         slot.previous_unsure.set(index);
         slot.next_unsure.set(first);
         if first != 0 {
@@ -350,6 +354,26 @@ impl Held<'_> {
             if slot.word.state() == State::Armed {
                 self.is_there(index);
             }
+        }
+    }
+
+    /// The same for those that are unsure for a while: an object that is never idle must not be late for them.
+    fn confirm_old(&self) {
+        let tick = below::coarse_ms() / TICK;
+        if self.object.tick.replace(tick) == tick {
+            return;
+        }
+        let mut index = self.object.unsure.get();
+        while index != 0 {
+            let slot = self.slot(index);
+            let next = slot.next_unsure.get();
+            if slot.doubted.replace(1) != 0 {
+                self.be_sure(index);
+                if slot.word.state() == State::Armed {
+                    self.is_there(index);
+                }
+            }
+            index = next;
         }
     }
 

@@ -50,8 +50,10 @@ pub struct Object {
     pub haunted: Cell32,
     /// First watch whose registration was used again without asking the kernel.
     pub unsure: Cell32,
-    /// Counts the looks at the ready set; every so often one asks about the unsure.
+    /// Counts the looks at the ready set.
     pub looks: Cell32,
+    /// The clock's tick when a look asked about the unsure last.
+    pub tick: Cell32,
     /// Looks to go until lazy re-arming is tried again after several threads waited at once.
     pub crowd: Cell32,
     /// It is polled from outside, or sits in another set: it must show no more than its queue.
@@ -132,6 +134,8 @@ pub struct Slot {
     pub penalty: Cell32,
     /// Watch: how often it fired without being confirmed by the kernel in between.
     pub fires: Cell32,
+    /// Watch: a clock's tick has found it unsure.
+    pub doubted: Cell32,
 }
 
 const _: () = assert!(core::mem::size_of::<Slot>() <= 96 && core::mem::size_of::<Object>() <= 192);

@@ -11,7 +11,7 @@
 //! process does not resolve `sigaction` to us, handlers are not known, and sections block signals instead.
 
 use super::below::{self, check};
-use super::masked;
+use super::{masked, owed};
 use crate::errno::Result;
 use crate::host::next::{self, Next};
 use core::ffi::{c_int, c_void};
@@ -81,7 +81,12 @@ extern "C" fn catch<const PLACE: usize>(signal: c_int, info: *mut libc::siginfo_
     }
     // SAFETY: the program installed this address as a handler; one that takes the number alone ignores the rest.
     let handler: Catcher = unsafe { core::mem::transmute(handler) };
-    handler(signal, info, context);
+    if !owed::any() {
+        return handler(signal, info, context);
+    }
+    // SAFETY: the kernel's siginfo.
+    let mut owed = owed::exchange(unsafe { &*info });
+    handler(signal, &raw mut owed, context);
 }
 
 /// Raised by the instruction that runs: returning to it would only raise it again.
@@ -146,6 +151,9 @@ fn exchange_alone(signal: c_int, new: Option<&Action>) -> Result<Action> {
     };
     let mut old = MaybeUninit::uninit();
     install(signal, wrapped.as_ref(), &mut old)?;
+    if new.is_some_and(|new| new.sa_sigaction <= libc::SIG_IGN) {
+        owed::forget(signal);
+    }
     // SAFETY: written by the successful call.
     let mut old = unsafe { old.assume_init() };
     if let Some(place) = place_of(signal, old.sa_sigaction) {
@@ -210,18 +218,28 @@ pub fn take_over() {
 }
 
 /// Lets a postponed signal happen. It is sent to the calling thread once more, which blocks it until the end of the
-/// section; the kernel then does what it always does. But a real-time signal would come after those of its number that
-/// have arrived meanwhile: its handler is called here.
+/// section; the kernel then does what it always does. Real-time signals are kept in order ([`owed`]).
 pub(super) fn happen(info: &libc::siginfo_t, program: u64) {
-    if info.si_signo >= libc::SIGRTMIN() { call(info, program) } else { queue(info) }
+    if info.si_signo < libc::SIGRTMIN() {
+        let _ = queue(info);
+        return;
+    }
+    let ordered = owed::add(info);
+    if !ordered || queue(info).is_err() {
+        if ordered {
+            owed::take_back(info);
+        }
+        call(info, program);
+    }
 }
 
-/// Calls the handler that is installed, with its mask in force.
+/// Calls the handler that is installed, with its mask in force: where the kernel takes no more signals for the user.
 fn call(info: &libc::siginfo_t, program: u64) {
     let signal = info.si_signo;
     let Ok(action) = installed(signal) else { return };
     if action.sa_sigaction <= libc::SIG_IGN {
-        return queue(info);
+        let _ = queue(info);
+        return;
     }
     let own = if action.sa_flags & libc::SA_NODEFER == 0 { 1u64 << (signal - 1) } else { 0 };
     let mut context = MaybeUninit::<libc::ucontext_t>::zeroed();
@@ -239,12 +257,13 @@ fn call(info: &libc::siginfo_t, program: u64) {
     masked::block_all();
 }
 
-/// Sends a signal to the calling thread, with the siginfo that it came with.
-pub(super) fn queue(info: &libc::siginfo_t) {
+/// Sends a signal to the calling thread, with the siginfo that it came with. EAGAIN: too many are pending.
+pub(super) fn queue(info: &libc::siginfo_t) -> Result<()> {
     let info: *const libc::siginfo_t = info;
     let (process, thread) = (below::process(), below::thread());
     // SAFETY: the siginfo outlives the call.
-    unsafe { libc::syscall(libc::SYS_rt_tgsigqueueinfo, process, thread, (*info).si_signo, info) };
+    check(unsafe { libc::syscall(libc::SYS_rt_tgsigqueueinfo, process, thread, (*info).si_signo, info) })
+        .map(drop)
 }
 
 /// Looks the next definition up, before a handler can need it.

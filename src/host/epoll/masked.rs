@@ -153,7 +153,7 @@ pub(super) unsafe fn postpone(info: *const libc::siginfo_t, program: *mut u64) -
                 None => {
                     block_all();
                     // SAFETY: as above.
-                    handlers::queue(unsafe { &*info });
+                    let _ = handlers::queue(unsafe { &*info });
                 }
             }
         });

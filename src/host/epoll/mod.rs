@@ -17,6 +17,7 @@ pub mod below;
 mod ghost;
 pub mod handlers;
 mod masked;
+mod owed;
 pub mod proc;
 mod restorer;
 mod wait;
