@@ -211,6 +211,39 @@ TEST(faults_are_told, "R6.3")
 	close(port);
 }
 
+/* A bad pointer is a fault in the caller, who may handle it. */
+TEST(bad_action_is_a_fault, "R6.3")
+{
+	SKIP_UNDER_VALGRIND("reports the fault as an error");
+	fault_at = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	CHECK(fault_at != MAP_FAILED);
+	install(SIGSEGV, jump_out_of_fault, SA_SIGINFO, set_of(0, 0));
+	if (sigsetjmp(back, 1) == 0)
+		CHECK_EQ(sigaction(SIGUSR1, fault_at, NULL), -1);
+	else
+		CHECK_EQ(seen.sig, SIGSEGV);
+}
+
+static void nothing(int sig)
+{
+	(void)sig;
+}
+
+/* What is read back after SA_RESETHAND is what was given, but for the handler. */
+TEST(flags_after_reset, "R6.3")
+{
+	struct sigaction now;
+	install(SIGUSR1, with_info, SA_SIGINFO | SA_RESETHAND, set_of(0, 0));
+	for (int i = 0; i < 2; i++) {
+		CHECK_OK(raise(SIGUSR1));
+		CHECK_OK(sigaction(SIGUSR1, NULL, &now));
+		CHECK(now.sa_handler == SIG_DFL);
+		CHECK_EQ(now.sa_flags & (SA_SIGINFO | SA_RESETHAND), i == 0 ? SA_SIGINFO | SA_RESETHAND : SA_RESETHAND);
+		struct sigaction plain = { .sa_handler = nothing, .sa_flags = SA_RESETHAND };
+		CHECK_OK(sigaction(SIGUSR1, &plain, NULL));
+	}
+}
+
 static void block_on_return(int sig, siginfo_t *info, void *context)
 {
 	ucontext_t *uc = context;

@@ -130,3 +130,40 @@ static void reset_at_delivery(int sig)
 
 TEST_LIMIT(reset_at_delivery, "R6.3", 30) { reset_at_delivery(SIGUSR1); }
 TEST_LIMIT(reset_at_delivery_of_a_real_time_signal, "R6.3", 30) { reset_at_delivery(SIGRTMIN); }
+
+static void count_only(int sig)
+{
+	(void)sig;
+	count_handled();
+}
+
+/* Two signals at the same place: one interrupts the other's handling, and neither stays blocked. */
+static void two_at_once(int one, int other)
+{
+	sigset_t before, now;
+	busy_begin();
+	install(one, count_only, SA_RESTART);
+	install(other, count_only, SA_RESTART);
+	CHECK_OK(sigprocmask(SIG_SETMASK, NULL, &before));
+	timer_t timers[2] = { timer_begin(one), timer_begin(other) };
+	for (long long end = now_ms() + 2000; now_ms() < end;) {
+		timer_fire(timers[0], 20000 + busy.turns % 211 * 100);
+		timer_fire(timers[1], 20000 + busy.turns % 197 * 100);
+		busy_turn();
+		CHECK_OK(sigprocmask(SIG_SETMASK, NULL, &now));
+		if (memcmp(&now, &before, 8) != 0)
+			FAIL("the mask changed after %ld turns", busy.turns);
+	}
+	timer_delete(timers[0]);
+	timer_delete(timers[1]);
+	for (int i = 0; i < 2; i++) { /* none is lost */
+		long so_far = handled();
+		CHECK_OK(raise(i == 0 ? one : other));
+		CHECK_EQ(handled(), so_far + 1);
+	}
+	busy_end();
+}
+
+TEST_LIMIT(two_signals_at_once, "R6.3 R7.6", 30) { two_at_once(SIGALRM, SIGUSR1); }
+TEST_LIMIT(two_real_time_signals_at_once, "R6.3 R7.6", 30) { two_at_once(SIGRTMIN, SIGRTMIN + 1); }
+TEST_LIMIT(two_kinds_of_signals_at_once, "R6.3 R7.6", 30) { two_at_once(SIGUSR2, SIGRTMIN + 2); }

@@ -6,6 +6,7 @@
  */
 /* modes: shared static preload dlopen */
 #include "raw.h"
+#include <sys/resource.h>
 
 #define GHOSTS 100
 
@@ -253,5 +254,43 @@ TEST(busy_beside_a_ghost, "R2.3 R4.20")
 		bury(&busy[i]);
 	}
 	bury(&ghost);
+	close(port);
+}
+
+static long long cpu_ms(void)
+{
+	struct timespec ts;
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts);
+	return ts.tv_sec * 1000LL + ts.tv_nsec / 1000000;
+}
+
+/* The process has no descriptor to spare: the ghost is found and cut all the same, and no sleep spins. */
+TEST(ghost_in_a_full_process, "R4.20 T-020")
+{
+	const struct rlimit small = { 200, 200 };
+	struct subject s;
+	port_event_t pe;
+	int port, copies[256], count = 0;
+	CHECK_OK(setrlimit(RLIMIT_NOFILE, &small));
+	port = port_create();
+	subject_open(&s, 100);
+	cycle(port, &s, 3, true);
+	survive(&s, RAW_DUP);
+	int null = open("/dev/null", O_RDWR);
+	while ((copies[count] = raw_dup(null)) != -1)
+		count++;
+	CHECK_OK(watch(port, s.number, POLLIN));
+	put(s.peer);
+	CHECK_EQ(raw_dup3(null, s.number), s.number); /* closed and used again in one */
+	long long before = cpu_ms();
+	for (int i = 0; i < 5; i++)
+		port_get(port, &pe, TIMEOUT_MS(100));
+	CHECK(cpu_ms() - before < 200 * slow());
+	while (count > 0)
+		raw_close(copies[--count]);
+	CHECK_PORT_WORKS(port);
+	raw_close(s.number);
+	close(null);
+	bury(&s);
 	close(port);
 }

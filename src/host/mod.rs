@@ -133,7 +133,7 @@ pub trait ReadySet: Copy {
     fn calm(self, batch: &Self::Batch, fd: RawFd, cookie: Cookie) -> Result<()>;
     /// Removes a registration whose number does not name its file any more; false if that cannot be done. All signals
     /// are really blocked.
-    fn cut(self, ghost: Cookie) -> bool;
+    fn cut(self, ghost: Cookie, bell: &Self::Bell) -> bool;
     /// Drops the registration of `fd`. ENOENT, EBADF: there is none.
     fn disarm(self, batch: &Self::Batch, fd: RawFd) -> Result<()>;
     /// Makes the bell part of the set, silent. Succeeds if it is already.

@@ -36,8 +36,10 @@ pub(super) fn look_up() {
 /// `new` is null or points to an action; `old` is null or has room for one.
 #[cfg_attr(not(any(test, evshim_tsan)), unsafe(no_mangle))]
 pub unsafe extern "C" fn sigaction(signal: c_int, new: *const Action, old: *mut Action) -> c_int {
+    // Read here, where a bad address is a fault like any other.
     // SAFETY: the caller's promise.
-    match exchange(signal, unsafe { new.as_ref() }) {
+    let new = unsafe { new.as_ref() }.copied();
+    match exchange(signal, new.as_ref()) {
         Ok(before) => {
             if !old.is_null() {
                 // SAFETY: the caller's promise.

@@ -60,6 +60,7 @@ pub fn retrieve<const ROOM: usize>(
 ) -> Result<Ended> {
     let mut chunk = Chunk::<ROOM>::new();
     let mut until = request.endless.then_some(Until::Forever);
+    let before = Masked::interruptions();
     let ended = loop {
         let mask = Masked::new();
         let held = hold(request.port, &mask)?;
@@ -73,7 +74,11 @@ pub fn retrieve<const ROOM: usize>(
             Step::MustWait => {}
         }
         drop(mask);
-        until = Some((request.timeout)()?);
+        let limit = (request.timeout)()?;
+        if limit != Until::Now && Masked::interruptions() != before {
+            return Err(Errno::EINTR); // R7.6: it arrived in this call, and was handled just now
+        }
+        until = Some(limit);
     };
     deliver(0, chunk.all());
     let more = if chunk.filled == ROOM { retrieve_more(request, ROOM, deliver) } else { 0 };

@@ -235,7 +235,7 @@ impl Held<'_> {
             return false;
         }
         self.mask.harden();
-        self.set.cut(ghost) || self.replace_set()
+        self.registry.bell.known().is_some_and(|bell| self.set.cut(ghost, &bell)) || self.replace_set()
     }
 
     /// Uses the enabled registration of a spent watch again, for the same bits and user: no system call. False if there is

@@ -4,11 +4,13 @@
 //! registration fires, and no control call reaches it. But a process with a descriptor table of its own can name that
 //! file once more under the old number. So a child is made that shares the memory and copies the table, as vfork
 //! would; it puts a surviving duplicate at the old number and deletes the registration. Nobody sees anything of it: it
-//! has no exit signal, and no descriptor of the program's changes.
+//! has no exit signal, and no descriptor of the program's changes. The child does all that needs a free number, too: it
+//! makes one by closing its copy of the bell.
 
 use super::super::RawFd;
 use super::below::{self, check};
 use super::proc;
+use core::cell::Cell;
 use core::ffi::{c_int, c_void};
 
 /// What /proc/self/fdinfo tells of a registration.
@@ -26,40 +28,68 @@ const MOST: usize = 64;
 /// What the child does.
 struct Errand {
     set: RawFd,
-    number: RawFd,
-    survivors: [RawFd; MOST],
+    data: u64,
+    /// A number that the child can do without.
+    spare: RawFd,
+    done: Cell<bool>,
+}
+
+/// Descriptors that may be of a ghost's file.
+struct Survivors {
+    numbers: [RawFd; MOST],
     count: usize,
 }
 
 /// Cuts the registration with this cookie out of a living set. False if it is still there: no descriptor of its file is
 /// left in this process. All signals are blocked.
-pub(super) fn cut(set: RawFd, data: u64) -> bool {
+pub(super) fn cut(set: RawFd, data: u64, spare: RawFd) -> bool {
+    let errand = Errand { set, data, spare, done: Cell::new(false) };
+    send_out(&errand);
+    errand.done.get()
+}
+
+/// In the child.
+fn cut_here(set: RawFd, data: u64) -> bool {
     let ghost = match find(set, data) {
         Some(Some(ghost)) => ghost,
         Some(None) => return true, // gone by itself
         None => return false,
     };
-    if ghost.of_number == 1 && super::EpollSet(set).control(libc::EPOLL_CTL_DEL, ghost.number, 0, 0).is_ok() {
+    let registrations = super::EpollSet(set);
+    let delete = |set: super::EpollSet| set.control(libc::EPOLL_CTL_DEL, ghost.number, 0, 0).is_ok();
+    if ghost.of_number == 1 && delete(registrations) {
         return true; // the number names that file again
     }
-    let mut errand = Errand { set, number: ghost.number, survivors: [0; MOST], count: 0 };
+    let survivors = survivors_of(&ghost);
+    // The old number may be the set's own by now.
+    // SAFETY: no pointers.
+    let moved = unsafe { libc::syscall(libc::SYS_fcntl, set, libc::F_DUPFD, ghost.number + 1) };
+    let registrations = if moved < 0 { registrations } else { super::EpollSet(moved as RawFd) };
+    for &survivor in survivors.numbers.iter().take(survivors.count) {
+        // SAFETY: plain numbers in a table of our own.
+        let put = check(unsafe { libc::syscall(libc::SYS_dup3, survivor, ghost.number, 0) });
+        if put.is_ok() && delete(registrations) {
+            break;
+        }
+    }
+    matches!(find(registrations.0, data), Some(None))
+}
+
+fn survivors_of(ghost: &Registration) -> Survivors {
+    let mut survivors = Survivors { numbers: [0; MOST], count: 0 };
     proc::each_descriptor(|fd| {
         let same_inode = below::identity(fd).is_ok_and(|file| file.inode == ghost.inode);
         // Another file with that inode may be at the old number rightly, and be registered itself.
         if same_inode
             && fd != ghost.number
             && !below::is_same_file(fd, ghost.number)
-            && let Some(place) = errand.survivors.get_mut(errand.count)
+            && let Some(place) = survivors.numbers.get_mut(survivors.count)
         {
             *place = fd;
-            errand.count += 1;
+            survivors.count += 1;
         }
     });
-    if errand.count == 0 {
-        return false;
-    }
-    send_out(&errand);
-    matches!(find(set, data), Some(None))
+    survivors
 }
 
 /// Finds a registration by its cookie: lines `tfd: N events: X data: X pos:N ino:X sdev:X`. `None`: /proc does not tell.
@@ -111,17 +141,8 @@ fn send_out(errand: &Errand) {
 extern "C" fn run(argument: *mut c_void) -> c_int {
     // SAFETY: the errand of `send_out`.
     let errand = unsafe { &*argument.cast::<Errand>() };
-    // The old number may be the set's own by now.
-    // SAFETY: no pointers.
-    let set = unsafe { libc::syscall(libc::SYS_fcntl, errand.set, libc::F_DUPFD, errand.number + 1) };
-    let set = super::EpollSet(set as RawFd);
-    for &survivor in errand.survivors.iter().take(errand.count) {
-        // SAFETY: plain numbers in a table of our own.
-        let put = check(unsafe { libc::syscall(libc::SYS_dup3, survivor, errand.number, 0) });
-        if put.is_ok() && set.control(libc::EPOLL_CTL_DEL, errand.number, 0, 0).is_ok() {
-            break;
-        }
-    }
+    below::close(errand.spare);
+    errand.done.set(cut_here(errand.set, errand.data));
     // SAFETY: ends this process without running anything of the program's.
     unsafe { libc::syscall(libc::SYS_exit, 0) };
     0

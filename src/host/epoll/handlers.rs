@@ -54,6 +54,9 @@ static PLACES: [[Place; 2]; SIGNALS] = [const {
 
 static CATCHERS: [Catcher; 2] = [catch::<0>, catch::<1>];
 
+/// The flags of each signal's last action, as the program gave them.
+static FLAGS: [AtomicI32; SIGNALS] = [const { AtomicI32::new(0) }; SIGNALS];
+
 static ALL_ARE_OURS: AtomicBool = AtomicBool::new(false);
 
 /// Does every handler of the process run behind our catcher?
@@ -81,6 +84,7 @@ extern "C" fn catch<const PLACE: usize>(signal: c_int, info: *mut libc::siginfo_
     }
     // SAFETY: the program installed this address as a handler; one that takes the number alone ignores the rest.
     let handler: Catcher = unsafe { core::mem::transmute(handler) };
+    masked::count_handler();
     if !owed::any() {
         return handler(signal, info, context);
     }
@@ -156,11 +160,16 @@ fn exchange_alone(signal: c_int, new: Option<&Action>) -> Result<Action> {
     }
     // SAFETY: written by the successful call.
     let mut old = unsafe { old.assume_init() };
+    // The kernel keeps the flags, ours among them, when SA_RESETHAND takes the handler away.
+    let flags = FLAGS.get(signal as usize);
+    let given =
+        flags.map_or(0, |flags| new.map_or(flags.load(Acquire), |new| flags.swap(new.sa_flags, AcqRel)));
+    let mut with_info = old.sa_flags & given & libc::SA_SIGINFO;
     if let Some(place) = place_of(signal, old.sa_sigaction) {
-        let with_info = place.flags.load(Acquire) & libc::SA_SIGINFO;
-        old.sa_flags = old.sa_flags & !libc::SA_SIGINFO | with_info;
+        with_info = place.flags.load(Acquire) & libc::SA_SIGINFO;
         old.sa_sigaction = place.handler.load(Acquire);
     }
+    old.sa_flags = old.sa_flags & !libc::SA_SIGINFO | with_info;
     Ok(old)
 }
 

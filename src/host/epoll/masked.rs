@@ -14,7 +14,7 @@ use super::handlers;
 use core::cell::{Cell, UnsafeCell};
 use core::marker::PhantomData;
 use core::mem::MaybeUninit;
-use core::sync::atomic::{Ordering::SeqCst, compiler_fence};
+use core::sync::atomic::{AtomicUsize, Ordering::*, compiler_fence};
 
 /// Signals whose frames can lie on top of each other before the first one is postponed: those that were pending
 /// together when the thread came back from the kernel. Those beyond go back to the kernel at once.
@@ -23,9 +23,12 @@ const ROOM: usize = 4;
 /// A thread's section. Only the thread itself and its handlers touch it.
 struct Section {
     depth: Cell<u32>,
-    caught: Cell<usize>,
-    /// The program's mask, once a signal was postponed.
+    /// Signals that were postponed. Atomic: a catcher may be interrupted by another one.
+    caught: AtomicUsize,
+    /// The program's mask, once a signal was postponed; before, all bits.
     program: Cell<u64>,
+    /// Counts the handlers of the program's that have run.
+    happened: Cell<u32>,
     signals: UnsafeCell<[MaybeUninit<libc::siginfo_t>; ROOM]>,
 }
 
@@ -34,8 +37,9 @@ thread_local! {
     static SECTION: Section = const {
         Section {
             depth: Cell::new(0),
-            caught: Cell::new(0),
-            program: Cell::new(0),
+            caught: AtomicUsize::new(0),
+            program: Cell::new(!0),
+            happened: Cell::new(0),
             signals: UnsafeCell::new([const { MaybeUninit::uninit() }; ROOM]),
         }
     };
@@ -70,12 +74,18 @@ impl Masked {
             SECTION.with(|section| {
                 debug_assert!(section.depth.get() == 1, "within another section");
                 section.depth.set(0);
-                if section.caught.get() != 0 {
+                if section.caught.load(Relaxed) != 0 {
                     self.program.set(Some(section.program.get()));
                 }
             });
         }
-        SECTION.with(|section| section.caught.get() != 0)
+        SECTION.with(|section| section.caught.load(Relaxed) != 0)
+    }
+
+    /// Counts the handlers that have run in this thread: a call that is about to wait was interrupted if that has changed
+    /// since it began. (The kernel knows it only of those that run while it waits.)
+    pub fn interruptions() -> u32 {
+        SECTION.with(|section| section.happened.get())
     }
 
     /// The program's own mask, for a wait in a hardened section.
@@ -100,7 +110,7 @@ impl Drop for Masked {
                 section.depth.set(section.depth.get() - 1);
                 compiler_fence(SeqCst);
             }
-            if section.caught.get() != 0 && section.depth.get() == 0 {
+            if section.caught.load(Relaxed) != 0 && section.depth.get() == 0 {
                 section.deliver();
             } else if let Some(program) = hard {
                 set_mask(program);
@@ -114,9 +124,9 @@ impl Section {
     #[cold]
     #[inline(never)]
     fn deliver(&self) {
-        let program = self.program.get();
+        let program = self.program.replace(!0);
         let mut signals = [const { MaybeUninit::uninit() }; ROOM];
-        let count = self.caught.replace(0);
+        let count = self.caught.swap(0, Relaxed);
         // SAFETY: only this thread is here, no handler runs, and `caught` entries were written.
         unsafe { signals.copy_from_slice(&*self.signals.get()) };
         below::unchanged_errno(|| {
@@ -129,6 +139,11 @@ impl Section {
     }
 }
 
+/// Called by the catcher: a handler of the program's is about to run.
+pub(super) fn count_handler() {
+    SECTION.with(|section| section.happened.set(section.happened.get().wrapping_add(1)));
+}
+
 /// Called by the catcher: true if the thread is inside a section, and the signal was postponed to its end.
 ///
 /// # Safety
@@ -139,18 +154,20 @@ pub(super) unsafe fn postpone(info: *const libc::siginfo_t, program: *mut u64) -
             return false;
         }
         below::unchanged_errno(|| {
-            // SAFETY: the caller's promise. Where several frames lie on top of each other the lowest comes last, and
-            // its mask is the program's.
-            unsafe { section.program.set(program.replace(!0)) };
-            let caught = section.caught.get();
-            // SAFETY: only this thread is here; the frames below have not begun.
+            // Frames may lie on top of each other, and one catcher interrupt another at any place: the mask of the lowest
+            // frame is the program's, and all others have more bits.
+            // SAFETY: the caller's promise.
+            let mask = unsafe { program.replace(!0) };
+            section.program.set(section.program.get() & mask);
+            let caught = section.caught.fetch_add(1, Relaxed);
+            // SAFETY: only this thread is here, and each catcher has a place of its own.
             match unsafe { (*section.signals.get()).get_mut(caught) } {
                 Some(place) => {
                     // SAFETY: the kernel's siginfo, as the caller promised.
                     place.write(unsafe { *info });
-                    section.caught.set(caught + 1);
                 }
                 None => {
+                    section.caught.fetch_sub(1, Relaxed);
                     block_all();
                     // SAFETY: as above.
                     let _ = handlers::queue(unsafe { &*info });

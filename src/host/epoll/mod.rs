@@ -107,8 +107,8 @@ impl ReadySet for EpollSet {
         self.control(libc::EPOLL_CTL_MOD, fd, libc::EPOLLONESHOT as u32, pack(cookie))
     }
 
-    fn cut(self, ghost: Cookie) -> bool {
-        ghost::cut(self.0, pack(ghost))
+    fn cut(self, ghost: Cookie, bell: &Bell) -> bool {
+        ghost::cut(self.0, pack(ghost), bell.fd())
     }
 
     fn disarm(self, _: &(), fd: RawFd) -> Result<()> {
