@@ -40,7 +40,7 @@ export CARGO
 
 .PHONY: build demo check check-c check-rust check-loom check-headers check-symbols check-smoke check-consumers \
 	check-command check-valgrind check-asan check-tsan check-oldkernel check-clients check-clients-full \
-	check-model check-stress soak fuzz bench bench-redis bench-docs \
+	check-model check-oracle oracle-fuzz check-stress soak fuzz bench bench-redis bench-docs \
 	install uninstall clean help
 
 ##@ Building
@@ -65,6 +65,7 @@ check: ## everything that needs no special tool: C tests, Rust tests, headers, s
 	$(MAKE) --no-print-directory check-command
 	$(MAKE) --no-print-directory check-smoke
 	$(MAKE) --no-print-directory check-rust
+	$(MAKE) --no-print-directory check-oracle
 	$(MAKE) --no-print-directory check-c
 
 check-c: build ## the C tests against the shared and the static library, with LD_PRELOAD and dlopened
@@ -84,7 +85,7 @@ check-loom: ## models of the lock-free parts, every interleaving (builds loom)
 	then echo "loom did not find it"; exit 1; \
 	else grep -q 'pins_are_waited_for ... FAILED' $(CARGO_TARGET_DIR)/loom-planted.log && echo "found"; fi
 
-check-headers: ## the public headers, alone and together, in every C and C++ standard
+check-headers: ## the public headers, alone, together and with options, in every C and C++ standard
 	scripts/check-headers.sh
 
 check-symbols: build ## the exported symbols against the headers and the list of interposed names
@@ -111,8 +112,15 @@ check-asan: ## the C tests under AddressSanitizer: linked, and preloaded after l
 check-tsan: ## the C tests under ThreadSanitizer
 	scripts/check-tsan.sh $(CTESTS_ARGS)
 
-check-model: ## random programs against a model of the rules (EVSHIM_MODEL_STEPS, EVSHIM_MODEL_SEED)
+check-model: ## random programs against models of the rules (EVSHIM_MODEL_STEPS of each, EVSHIM_MODEL_SEED)
 	$(CARGO) test --locked --test model $(CARGOFLAGS)
+
+check-oracle: build ## kqueue: what a FreeBSD kernel answered to random sequences (EVSHIM_ORACLE: the traces' folder)
+	scripts/check-oracle.sh
+
+SEEDS ?= 1
+oracle-fuzz: build ## kqueue: SEEDS new sets of random sequences against a model of the rules (EVSHIM_ORACLE_SEED)
+	scripts/check-oracle.sh fuzz $(SEEDS)
 
 check-stress: build ## the stress programs, EVSHIM_STRESS_SECONDS each
 	ctests/run ctests/life/stress.c ctests/life/stress_wake.c
@@ -121,8 +129,9 @@ soak: ## the stress programs for an hour
 	EVSHIM_STRESS_SECONDS=3600 $(MAKE) --no-print-directory check-stress
 
 FUZZ_SECONDS ?= 60
-fuzz: ## cargo fuzz drives the model (needs cargo-fuzz)
-	$(CARGO) fuzz run -s none model -- -max_total_time=$(FUZZ_SECONDS) -max_len=2048 -timeout=10
+FUZZ_TARGET ?= model
+fuzz: ## cargo fuzz drives a model: FUZZ_TARGET=model (ports) or kqueue (needs cargo-fuzz)
+	$(CARGO) fuzz run -s none $(FUZZ_TARGET) -- -max_total_time=$(FUZZ_SECONDS) -max_len=2048 -timeout=10
 
 check-oldkernel: build ## the C tests where newer system calls answer ENOSYS, then EPERM
 	scripts/check-oldkernel.sh $(CTESTS_ARGS)

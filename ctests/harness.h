@@ -156,6 +156,11 @@ __attribute__((format(printf, 3, 4), noreturn)) H_UNUSED static void h_fail(cons
 #else
 #define SKIP_UNDER_TSAN(why) ((void)0)
 #endif
+#ifdef __SANITIZE_ADDRESS__
+#define SKIP_UNDER_ASAN(why) SKIP("AddressSanitizer: " why)
+#else
+#define SKIP_UNDER_ASAN(why) ((void)0)
+#endif
 /* Ends the test (from the test's own process and thread only). */
 #define SKIP(why)                                                                                         \
 	do {                                                                                              \

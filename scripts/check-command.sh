@@ -36,8 +36,9 @@ check "unknown command" 2 'unknown command fly' "$evshim" fly
 check "through a symbolic link" 0 "^library .*/libevshim.so.$SOVERSION\$" ./linked info
 check "found by PATH" 0 "^library .*/libevshim.so.$SOVERSION\$" env PATH="${evshim%/*}:$PATH" evshim info
 check "info" 0 '^kernel  *Linux' "$evshim" info
-check "flags" 0 '^-I/.*/evshim/ports -L/.* -levshim' "$evshim" flags
+check "flags" 0 '^-I/[^ ]*/evshim/kqueue -I/[^ ]*/evshim/ports -L/.* -levshim' "$evshim" flags
 check "flags --cflags" 0 '^-I/[^ ]*/evshim/ports$' "$evshim" flags --cflags ports
+check "flags --cflags, another interface" 0 '^-I/[^ ]*/evshim/kqueue$' "$evshim" flags --cflags kqueue
 check "flags --libs" 0 '^-L[^ ]* .*-levshim' "$evshim" flags --libs
 check "flags --static" 0 '^/[^ ]*/libevshim.a' "$evshim" flags --static
 check "flags: unknown interface" 2 'no interface kites' "$evshim" flags kites

@@ -24,7 +24,7 @@ install_and_move() {
 copy_consumers() {
     rm -rf "$scratch/work"
     cp -R "$EVSHIM_ROOT/ctests/consumers" "$scratch/work"
-    cp "$scratch/work/consumer.c" "$scratch/work/autotools/"
+    cp "$scratch/work/"*.c "$scratch/work/autotools/"
 }
 
 uses_library() { # yes|no PROGRAM: whether the loader would bring the moved libevshim.so.0
@@ -40,30 +40,39 @@ with_pkg_config() {
     cd "$scratch/work/pkg-config"
     make -s
     local program
-    for program in shared everything static; do "./$program"; done
-    uses_library yes ./shared
-    uses_library yes ./everything
-    uses_library no ./static
+    for program in shared everything kqueue kqueue-freebsd kqueue-everything; do
+        "./$program"
+        uses_library yes "./$program"
+    done
+    for program in static kqueue-static; do
+        "./$program"
+        uses_library no "./$program"
+    done
 }
 
 with_full_static() {
     cd "$scratch/work/pkg-config"
-    make -s full-static
+    make -s full-static kqueue-full-static
     # The program's own place decides nothing: it needs no loader.
     env -u LD_LIBRARY_PATH ./full-static
+    env -u LD_LIBRARY_PATH ./kqueue-full-static
 }
 
 with_command() {
     cd "$scratch/work"
-    local evshim=$moved/bin/evshim source=consumer.c
+    local evshim=$moved/bin/evshim
     # shellcheck disable=SC2046  # flags are words
-    cc -o by-command "$source" $("$evshim" flags)
+    cc -o by-command consumer.c $("$evshim" flags)
     # shellcheck disable=SC2046
-    cc -o by-command-static "$source" $("$evshim" flags --cflags --static ports)
+    cc -o by-command-static consumer.c $("$evshim" flags --cflags --static ports)
+    # shellcheck disable=SC2046
+    cc -o by-command-kqueue kqueue.c $("$evshim" flags --cflags --libs kqueue)
     ./by-command
     ./by-command-static
+    ./by-command-kqueue
     uses_library yes ./by-command
     uses_library no ./by-command-static
+    uses_library yes ./by-command-kqueue
     # Where the loader would not find the library by itself, the command brings it in.
     if env -u LD_LIBRARY_PATH ./by-command; then
         echo "the program found a library that is not the moved one"
@@ -77,8 +86,11 @@ with_cmake() {
     cmake -G "Unix Makefiles" -S . -B build -DCMAKE_PREFIX_PATH="$moved" -DCMAKE_C_FLAGS="-Wall -Wextra -Werror"
     cmake --build build
     (cd build && ctest --output-on-failure)
-    uses_library yes build/consumer_shared
-    uses_library no build/consumer_static
+    local program
+    for program in consumer kqueue; do
+        uses_library yes "build/${program}_shared"
+        uses_library no "build/${program}_static"
+    done
     # What is not there must be refused: a later version, an interface that does not exist.
     mkdir refused
     printf '%s\n' 'cmake_minimum_required(VERSION 3.13)' 'project(refused C)' \
@@ -94,9 +106,12 @@ with_meson() {
     cd "$scratch/work/meson"
     meson setup build --cmake-prefix-path "$moved"
     meson test -C build --print-errorlogs
-    uses_library yes build/consumer-shared
-    uses_library no build/consumer-static
-    [ -x build/consumer-cmake ]
+    local program
+    for program in consumer kqueue; do
+        uses_library yes "build/$program-shared"
+        uses_library no "build/$program-static"
+        [ -x "build/$program-cmake" ]
+    done
 }
 
 with_autotools() {
@@ -107,8 +122,11 @@ with_autotools() {
         cat test-suite.log
         return 1
     }
-    uses_library yes ./consumer-shared
-    uses_library no ./consumer-static
+    local program
+    for program in consumer kqueue; do
+        uses_library yes "./$program-shared"
+        uses_library no "./$program-static"
+    done
 }
 
 # ok runs in this shell with errexit off; each consumer gets a shell of its own where every failure counts.

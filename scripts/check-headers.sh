@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Every public header compiles alone, after every other, and all together, without a warning, in each C and C++
-# standard that the compilers know; with large files; and for a 32-bit target, where a 64-bit time_t is refused.
+# Every public header compiles alone, after every other, and all together, with and without its options, without a
+# warning, in each C and C++ standard that the compilers know; so do the macros as ctests/tools/macros.c uses them;
+# with large files; and for a 32-bit target, where a 64-bit time_t is refused.
 . "$(dirname "$0")/lib.sh"
 cd "$EVSHIM_ROOT"
 make_scratch
@@ -17,21 +18,31 @@ while IFS= read -r path; do
 done < <(find include/evshim -name '*.h' | sort)
 [ ${#headers[@]} -gt 0 ] || die "no public header found below include/evshim"
 
-# One source a header (twice included: the guard), and one with all of an interface.
+# "source -I..." each: a header alone (twice included: the guard), and all of all interfaces in two orders.
 sources=()
+all=$(interfaces | sed 's|^|-Iinclude/evshim/|' | xargs)
 for entry in "${headers[@]}"; do
     interface=${entry%% *} header=${entry#* }
     source=$scratch/$interface-${header//\//_}.c
     printf '#include <%s>\n#include <%s>\nint evshim_check_headers;\n' "$header" "$header" >"$source"
-    sources+=("$interface $source")
-    printf '#include <%s>\n' "$header" >>"$scratch/$interface-together.c"
+    sources+=("$source -Iinclude/evshim/$interface")
+    printf '#include <%s>\n' "$header" >>"$scratch/together.c"
 done
-for interface in $(printf '%s\n' "${headers[@]}" | cut -d ' ' -f 1 | sort -u); do
-    printf 'int evshim_check_headers;\n' >>"$scratch/$interface-together.c"
-    # And in the other order.
-    { grep '#include' "$scratch/$interface-together.c" | sort -r; echo 'int evshim_check_headers;'; } \
-        >"$scratch/$interface-reversed.c"
-    sources+=("$interface $scratch/$interface-together.c" "$interface $scratch/$interface-reversed.c")
+printf 'int evshim_check_headers;\n' >>"$scratch/together.c"
+{ grep '#include' "$scratch/together.c" | sort -r; echo 'int evshim_check_headers;'; } >"$scratch/reversed.c"
+cp ctests/tools/macros.c "$scratch/macros.c"
+for source in together reversed macros; do sources+=("$scratch/$source.c $all"); done
+
+# And each of them with each option of its interfaces.
+plain=("${sources[@]}")
+for option in "${HEADER_OPTIONS[@]}"; do
+    for entry in "${plain[@]}"; do
+        source=${entry%% *} includes=${entry#* }
+        # shellcheck disable=SC2086  # directories are words
+        grep -rqw "$option" ${includes//-I/} || continue
+        { printf '#define %s 1\n' "$option"; cat "$source"; } >"${source%.c}+$option.c"
+        sources+=("${source%.c}+$option.c $includes")
+    done
 done
 
 knows() { # COMPILER LANGUAGE STANDARD
@@ -40,11 +51,13 @@ knows() { # COMPILER LANGUAGE STANDARD
 
 # each COMPILER LANGUAGE STANDARD [FLAG...]: all sources.
 each() {
-    local compiler=$1 language=$2 standard=$3 entry
+    local compiler=$1 language=$2 standard=$3 entry source
     shift 3
     for entry in "${sources[@]}"; do
-        ok "$compiler -std=$standard $* ${entry##*/}" "$compiler" -x "$language" "-std=$standard" "${warnings[@]}" \
-            -fsyntax-only "-Iinclude/evshim/${entry%% *}" "$@" "${entry#* }"
+        source=${entry%% *}
+        # shellcheck disable=SC2086  # flags are words
+        ok "$compiler -std=$standard $* ${source##*/}" "$compiler" -x "$language" "-std=$standard" "${warnings[@]}" \
+            -fsyntax-only ${entry#* } "$@" "$source"
     done
 }
 
@@ -80,16 +93,15 @@ check_32_bit() {
     each cc c c99 "${flags[@]}" -D_FILE_OFFSET_BITS=64
     local entry
     for entry in "${sources[@]}"; do
-        case $entry in *-siginfo.h.c) continue ;; esac # has no time in it
-        ok "refused: -m32 -D_TIME_BITS=64 ${entry##*/}" refused "${entry%% *}" "${entry#* }" "${flags[@]}"
+        case $entry in *-siginfo.h.c\ *) continue ;; esac # has no time in it
+        # shellcheck disable=SC2086  # flags are words
+        ok "refused: -m32 -D_TIME_BITS=64 ${entry%% *}" refused $entry "${flags[@]}"
     done
 }
 
-refused() { # INTERFACE SOURCE FLAG...
-    local interface=$1 source=$2 output
-    shift 2
-    if output=$(cc "$@" -D_FILE_OFFSET_BITS=64 -D_TIME_BITS=64 -fsyntax-only "-Iinclude/evshim/$interface" \
-        "$source" 2>&1); then
+refused() { # SOURCE FLAG...
+    local output
+    if output=$(cc -D_FILE_OFFSET_BITS=64 -D_TIME_BITS=64 -fsyntax-only "$@" 2>&1); then
         echo "it compiles"
         return 1
     fi
@@ -102,7 +114,8 @@ refused() { # INTERFACE SOURCE FLAG...
 
 # A list that stands beside the headers: prototypes as the library has them.
 prototypes() { # COMPILER...
-    "$@" "${warnings[@]}" -fsyntax-only -Iinclude/evshim/ports ctests/tools/prototypes.c
+    # shellcheck disable=SC2086  # flags are words
+    "$@" "${warnings[@]}" -fsyntax-only $all ctests/tools/prototypes.c
 }
 
 heading "public headers"
@@ -120,6 +133,8 @@ else
     echo "skipped clang: not installed"
 fi
 check_32_bit
-ok "prototypes (C)" prototypes cc -std=c99
-ok "prototypes (C++)" prototypes c++ -x c++ -std=c++11
+for option in "" "${HEADER_OPTIONS[@]}"; do
+    ok "prototypes (C) $option" prototypes cc -std=c99 ${option:+"-D$option"}
+    ok "prototypes (C++) $option" prototypes c++ -x c++ -std=c++11 ${option:+"-D$option"}
+done
 summary "headers"

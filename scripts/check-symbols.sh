@@ -10,14 +10,7 @@ archive=$libdir/libevshim.a
 make_scratch
 cd "$EVSHIM_ROOT"
 
-# The functions that our own headers declare. The line markers of the preprocessor tell whose text it is.
-for interface in include/evshim/*/; do
-    for header in $(cd "$interface" && find . -name '*.h'); do
-        printf '#include <%s>\n' "${header#./}" | cc -E "-I$interface" -
-    done
-done | awk '/^# [0-9]+ "/ { ours = index($3, "include/evshim/") > 0; next } ours' |
-    tr '\n' ' ' | tr ';' '\n' | grep -v typedef |
-    sed -n 's/^[^(]*[ *]\([A-Za-z_][A-Za-z0-9_]*\) *(.*/\1/p' | sort -u >"$scratch/declared"
+scripts/declared-functions.sh >"$scratch/declared"
 
 sed -e 's/#.*//' -e 's/[[:space:]]//g' -e '/^$/d' scripts/interposed-symbols.txt | sort >"$scratch/interposed"
 
@@ -89,9 +82,14 @@ prototype_lines() {
 }
 # The prototypes as a program of its own: every name is there at run time under the name it was linked by.
 links_all() {
+    local option
     { cat ctests/tools/prototypes.c; echo 'int main(void) { return 0; }'; } >"$scratch/all.c"
-    cc -Iinclude/evshim/ports "$scratch/all.c" -o "$scratch/all" -L"$libdir" -levshim -Wl,-z,now
-    LD_LIBRARY_PATH=$libdir "$scratch/all"
+    for option in "" "${HEADER_OPTIONS[@]}"; do
+        # shellcheck disable=SC2046  # directories are words
+        cc ${option:+"-D$option"} $(interfaces | sed 's|^|-Iinclude/evshim/|') "$scratch/all.c" -o "$scratch/all" \
+            -L"$libdir" -levshim -Wl,-z,now || return 1
+        LD_LIBRARY_PATH=$libdir "$scratch/all" || return 1
+    done
 }
 
 heading "symbols of $(basename "$(readlink -f "$shared")")"

@@ -34,8 +34,7 @@ link "libevshim.so.$VERSION" "$LIBDIR/libevshim.so.$SOVERSION"
 link "libevshim.so.$SOVERSION" "$LIBDIR/libevshim.so"
 put 644 build/lib/libevshim.a "$LIBDIR/libevshim.a"
 
-# Each directory below include/evshim is one interface: a -I of its own, a .pc file, a CMake component.
-components=$(cd include/evshim && printf '%s\n' */ | tr -d / | sort | xargs)
+components=$(interfaces | xargs)
 while IFS= read -r header; do
     put 644 "$header" "$INCLUDEDIR/${header#include/}"
 done < <(find include/evshim -name '*.h' | sort)
@@ -48,15 +47,22 @@ requires=""
 for component in $components; do
     requires="$requires${requires:+, }evshim-$component = $VERSION"
 done
-for template in pkgconfig/*.pc.in; do
-    name=$(basename "$template" .in)
-    fill "$template" "$scratch/$name" "${common[@]}" REQUIRES="$requires" HOMEPAGE="$homepage" \
+put_package() { # TEMPLATE PACKAGE NAME=VALUE...
+    local template=$1 name=$2.pc
+    shift 2
+    fill "$template" "$scratch/$name" "${common[@]}" HOMEPAGE="$homepage" "$@" \
         PREFIX_RELATIVE="$(relative_path "$PKGCONFIGDIR" "$PREFIX")" \
         LIBDIR_RELATIVE="$(relative_path "$PKGCONFIGDIR" "$LIBDIR")" \
         INCLUDEDIR_RELATIVE="$(relative_path "$PKGCONFIGDIR" "$INCLUDEDIR")"
     # A URL only where Cargo.toml names one.
     if [ -z "$homepage" ]; then sed -i '/^URL:/d' "$scratch/$name"; fi
     put 644 "$scratch/$name" "$PKGCONFIGDIR/$name"
+}
+put_package pkgconfig/evshim.pc.in evshim REQUIRES="$requires"
+for component in $components; do
+    description=$(sed -n "s/^$component\t//p" pkgconfig/descriptions)
+    [ -n "$description" ] || die "pkgconfig/descriptions has no line for $component"
+    put_package pkgconfig/evshim-interface.pc.in "evshim-$component" INTERFACE="$component" DESCRIPTION="$description"
 done
 
 pointer_size=$(printf '__SIZEOF_POINTER__\n' | "${CC:-cc}" -E -P - | tail -n 1)
@@ -69,7 +75,7 @@ for template in cmake/*.cmake.in; do
     put 644 "$scratch/$name" "$CMAKEDIR/$name"
 done
 
-fill command/evshim.in "$scratch/evshim" "${common[@]}" \
+fill command/evshim.in "$scratch/evshim" "${common[@]}" COMPONENTS="$components" \
     LIBDIR_RELATIVE="$(relative_path "$BINDIR" "$LIBDIR")" \
     INCLUDEDIR_RELATIVE="$(relative_path "$BINDIR" "$INCLUDEDIR")"
 put 755 "$scratch/evshim" "$BINDIR/evshim"

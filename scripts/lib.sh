@@ -10,6 +10,13 @@ export EVSHIM_ROOT
 VERSION=$(sed -n 's/^version *= *"\([^"]*\)".*/\1/p' "$EVSHIM_ROOT/Cargo.toml" | head -n 1)
 SOVERSION=0
 
+# Each directory below include/evshim is one interface: a -I of its own, a .pc file, a CMake component.
+interfaces() { (cd "$EVSHIM_ROOT/include/evshim" && printf '%s\n' */ | tr -d / | sort); }
+
+# -D names that a program may give to a public header and that change what it declares.
+# shellcheck disable=SC2034
+HEADER_OPTIONS=(EVSHIM_FREEBSD_KEVENT)
+
 die() {
     printf '%s: %s\n' "${0##*/}" "$*" >&2
     exit 1

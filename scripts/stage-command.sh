@@ -5,7 +5,7 @@
 [ $# -eq 1 ] || die "usage: stage-command.sh DIRECTORY"
 mkdir -p "$1"
 bin=$(cd "$1" && pwd)
-fill "$EVSHIM_ROOT/command/evshim.in" "$bin/evshim.new" VERSION="$VERSION" SOVERSION="$SOVERSION" \
+fill "$EVSHIM_ROOT/command/evshim.in" "$bin/evshim.new" VERSION="$VERSION" SOVERSION="$SOVERSION" COMPONENTS="$(interfaces | xargs)" \
     LIBDIR_RELATIVE=../lib INCLUDEDIR_RELATIVE="$(relative_path "$bin" "$EVSHIM_ROOT/include")" \
     NATIVE_STATIC_LIBS="$(native_static_libs)"
 chmod 755 "$bin/evshim.new"

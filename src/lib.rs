@@ -17,16 +17,17 @@
 //! | [`source`] | what can wake somebody: descriptors, the user | registry, host |
 //! | [`registry`] | descriptor number → object, event queues, waiters, the fork word | host |
 //! | [`host`] | traits, one implementation a folder, every raw system call | – |
-//! | [`interpose`] | the C library's functions that the registry must hear of: closes, handlers, polls | registry, host |
+//! | [`interpose`] | the C library's functions that the registry must hear of: closes, handlers, polls, calls on sockets | registry, host |
 //!
 //! Arrows go one way. `unsafe` is denied in the crate and allowed in `ffi`, `host`, `interpose` and in
 //! `registry::memory`, which hands out references into the mapped memory.
 //!
-//! **Locks**, outermost first: a table entry's (descriptor number), an object's (port), the bell's. Every lock is
-//! taken inside a section in which no handler runs ([`host::Masked`]), so a handler never finds its own thread holding
-//! one: `port_send` works in handlers, and `siglongjmp` out of one abandons nothing. In a section a signal is postponed
-//! by our catcher ([`host::handlers`]), without a system call; all signals are really blocked where `sigaction` does
-//! not resolve to us, and always for a sleep. No lock is held across a wait or across the real `close`.
+//! **Locks**, outermost first: a table entry's (descriptor number), an object's (port), the bell's; inside of all of
+//! them that of the errors that are kept for sockets ([`registry::kept`]). Every lock is taken inside a section in
+//! which no handler runs ([`host::Masked`]), so a handler never finds its own thread holding one: `port_send` works
+//! in handlers, and `siglongjmp` out of one abandons nothing. In a section a signal is postponed by our catcher
+//! ([`host::handlers`]), without a system call; all signals are really blocked where `sigaction` does not resolve to
+//! us, and always for a sleep. No lock is held across a wait or across the real `close`.
 //!
 //! **Unseen closes**: a number may be closed by a raw system call at any time. So a port's number is proved to be its
 //! set before anything is changed behind it, and registrations that are used again without asking the kernel are
@@ -42,6 +43,7 @@ pub mod errno;
 pub mod ffi;
 pub mod host;
 pub mod interpose;
+pub mod kqueue;
 pub mod port;
 pub mod registry;
 pub mod source;

@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/event.h>
 
 static void *library;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -22,7 +23,7 @@ static void load(void)
 	}
 }
 
-/* Every test begins with port_create; so the look-up never happens first in a signal handler. */
+/* Every test begins with port_create or kqueue; so the look-up never happens first in a signal handler. */
 static void *find(const char *name)
 {
 	pthread_once(&once, load);
@@ -87,4 +88,36 @@ int port_alert(int port, int flags, int events, void *user)
 {
 	NEXT(port_alert)
 	return at(port, flags, events, user);
+}
+
+int kqueue(void)
+{
+	NEXT(kqueue)
+	return at();
+}
+
+int kqueue1(int flags)
+{
+	NEXT(kqueue1)
+	return at(flags);
+}
+
+int kqueuex(unsigned flags)
+{
+	NEXT(kqueuex)
+	return at(flags);
+}
+
+int kevent(int kq, const struct kevent *changes, int nchanges, struct kevent *events, int nevents,
+	const struct timespec *timeout)
+{
+	NEXT(kevent)
+	return at(kq, changes, nchanges, events, nevents, timeout);
+}
+
+int kevent64(int kq, const struct kevent64_s *changes, int nchanges, struct kevent64_s *events, int nevents,
+	unsigned flags, const struct timespec *timeout)
+{
+	NEXT(kevent64)
+	return at(kq, changes, nchanges, events, nevents, flags, timeout);
 }

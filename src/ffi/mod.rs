@@ -6,6 +6,7 @@
 // C callers hand over raw pointers here.
 #![allow(unsafe_code)]
 
+pub mod kqueue;
 pub mod pointer;
 pub mod port;
 #[cfg(target_pointer_width = "64")] // 32-bit systems have several layouts of struct stat behind one name

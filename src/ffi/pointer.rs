@@ -5,6 +5,7 @@
 //! every C function.
 
 use crate::errno::{Errno, Result};
+use crate::host::{Until, below};
 
 /// Below this nothing is ever mapped (mmap_min_addr).
 const FIRST_PAGE: usize = 4096;
@@ -26,6 +27,30 @@ pub fn check<T>(pointer: *const T, count: usize) -> Result<()> {
         Some(end) if start >= FIRST_PAGE && end <= END => Ok(()),
         _ => Err(Errno::EFAULT),
     }
+}
+
+/// Reads a time-out: null waits for ever, zero does not wait (7.1 i of the ports, 3.2 of kqueue). EFAULT, EINVAL.
+///
+/// # Safety
+/// `timeout` is null or points to a time.
+pub unsafe fn read_timeout(timeout: *const libc::timespec) -> Result<Until> {
+    const BILLION: i64 = 1_000_000_000;
+    if timeout.is_null() {
+        return Ok(Until::Forever);
+    }
+    check(timeout, 1)?;
+    // SAFETY: the caller's promise.
+    let time = unsafe { timeout.read_unaligned() };
+    let (seconds, nanoseconds) = (time.tv_sec as i64, time.tv_nsec as i64);
+    if seconds < 0 || !(0..BILLION).contains(&nanoseconds) {
+        return Err(Errno::EINVAL);
+    }
+    if (seconds, nanoseconds) == (0, 0) {
+        return Ok(Until::Now);
+    }
+    // T-193: a time-out beyond the clock's end is for ever.
+    let length = (seconds as u64).checked_mul(BILLION as u64).and_then(|s| s.checked_add(nanoseconds as u64));
+    Ok(length.and_then(|ns| ns.checked_add(below::now())).map_or(Until::Forever, Until::At))
 }
 
 #[cfg(test)]

@@ -2,7 +2,6 @@
 
 use super::{boundary, pointer};
 use crate::errno::{Errno, Result};
-use crate::host::{Until, below};
 use crate::port::retrieve::{self, Ended, Request};
 use crate::port::{MAX_LIST, alert, associate, create, seen_off, send};
 use crate::registry::queue::Event;
@@ -143,7 +142,7 @@ pub unsafe extern "C" fn port_get(port: c_int, pe: *mut PortEvent, limit: *const
         retrieve::check(port)?;
         pointer::check(pe, 1)?;
         // SAFETY: the caller's pointer, read only if the call must wait.
-        let timeout = || unsafe { read_timeout(limit) };
+        let timeout = || unsafe { pointer::read_timeout(limit) };
         let request = Request { port, want: 1, max: 1, endless: limit.is_null(), timeout: &timeout };
         // SAFETY: one event fits.
         let ended =
@@ -191,7 +190,7 @@ pub unsafe extern "C" fn port_getn(
             return Ok(0); // 7.1 f: *nget is 0 already
         }
         // SAFETY: the caller's pointer, read only if the call must wait.
-        let timeout = || unsafe { read_timeout(limit) };
+        let timeout = || unsafe { pointer::read_timeout(limit) };
         let request = Request { port, want, max, endless: limit.is_null(), timeout: &timeout };
         // SAFETY: never more than `max` events.
         let ended = retrieve::retrieve::<{ retrieve::CHUNK }>(&request, &mut |at, events| unsafe {
@@ -203,30 +202,6 @@ pub unsafe extern "C" fn port_getn(
         unsafe { nget.write_unaligned(taken) };
         if late { Err(Errno::ETIME) } else { Ok(0) }
     })
-}
-
-/// 7.1 i: null waits for ever, zero does not wait.
-///
-/// # Safety
-/// `timeout` is null or points to a time.
-unsafe fn read_timeout(timeout: *const libc::timespec) -> Result<Until> {
-    const BILLION: i64 = 1_000_000_000;
-    if timeout.is_null() {
-        return Ok(Until::Forever);
-    }
-    pointer::check(timeout, 1)?;
-    // SAFETY: the caller's promise.
-    let time = unsafe { timeout.read_unaligned() };
-    let (seconds, nanoseconds) = (time.tv_sec as i64, time.tv_nsec as i64);
-    if seconds < 0 || !(0..BILLION).contains(&nanoseconds) {
-        return Err(Errno::EINVAL);
-    }
-    if (seconds, nanoseconds) == (0, 0) {
-        return Ok(Until::Now);
-    }
-    // T-193: a time-out beyond the clock's end is for ever.
-    let length = (seconds as u64).checked_mul(BILLION as u64).and_then(|s| s.checked_add(nanoseconds as u64));
-    Ok(length.and_then(|ns| ns.checked_add(below::now())).map_or(Until::Forever, Until::At))
 }
 
 /// Writes what was retrieved; `portev_pad` is never written (1.2).

@@ -2,6 +2,7 @@
 
 use crate::host::below;
 use crate::host::next::Next;
+use crate::kqueue;
 use crate::port::status;
 use core::ffi::c_int;
 use libc::stat;
@@ -27,6 +28,10 @@ unsafe fn any_fstat(next: &Next<Fstat>, fd: c_int, buffer: *mut stat) -> c_int {
             libc::syscall(libc::SYS_newfstatat, fd, c"".as_ptr(), buffer, libc::AT_EMPTY_PATH) as c_int
         },
     };
+    if result == 0 && below::unchanged_errno(|| kqueue::check(fd)).is_ok() {
+        // SAFETY: the call above filled it.
+        unsafe { (*buffer).st_mode = libc::S_IFIFO }; // K-014
+    }
     if result == 0
         && let Some(status) = below::unchanged_errno(|| status::of(fd))
     {

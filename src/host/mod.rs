@@ -9,7 +9,7 @@
 //!   always-ready descriptor, kqueue: `EVFILT_USER`), never a descriptor that somebody reads;
 //! * what a forked child has of a set is named by [`AfterFork`].
 //!
-//! An alarm (one deadline a set) joins with the timer source, its first user.
+//! An [`Alarm`] is one deadline of a set.
 
 use crate::errno::Result;
 
@@ -18,7 +18,7 @@ pub mod next;
 #[cfg(target_os = "linux")]
 mod epoll;
 #[cfg(target_os = "linux")]
-pub use epoll::{Bell, EpollSet as Set, Masked, Wakes, below, handlers, proc};
+pub use epoll::{Alarm, Bell, EpollSet as Set, Masked, Wakes, below, handlers, measure, proc};
 #[cfg(not(target_os = "linux"))]
 compile_error!("evshim has one host so far, Linux's epoll; BSD and macOS (kqueue) are to come");
 
@@ -40,10 +40,37 @@ impl Cookie {
     pub const BELL: Cookie = Cookie { slot: 0, arming: 0 };
     /// Stamps have 28 bits; this one tells an arming that stays enabled.
     const LEVEL: u32 = 1 << 31;
+    /// And this one an arming for edges.
+    const EDGE: u32 = 1 << 30;
+    /// One of the side set's.
+    const SIDE: u32 = 1 << 29;
+    /// The side set itself.
+    pub const SIDE_SET: Cookie = Cookie { slot: 0, arming: 3 };
 
     /// The cookie of an arming that stays enabled.
     pub fn level(slot: u32, stamp: u32) -> Cookie {
         Cookie { slot, arming: stamp | Cookie::LEVEL }
+    }
+
+    /// The cookie of an arming for edges.
+    pub fn edge(slot: u32, stamp: u32) -> Cookie {
+        Cookie { slot, arming: stamp | Cookie::EDGE }
+    }
+
+    /// The same arming in the side set.
+    pub fn at_side(self) -> Cookie {
+        Cookie { arming: self.arming | Cookie::SIDE, ..self }
+    }
+
+    /// The reverse; `None` if it is none of the side set's.
+    pub fn from_side(self) -> Option<Cookie> {
+        let arming = self.arming & !Cookie::SIDE;
+        (arming != self.arming).then_some(Cookie { arming, ..self })
+    }
+
+    /// Is the arming for edges?
+    pub fn is_edge(self) -> bool {
+        self.arming & Cookie::EDGE != 0
     }
 
     /// Does the arming stay enabled?
@@ -83,6 +110,15 @@ pub enum Until {
     Forever,
 }
 
+/// A clock of the host.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Clock {
+    /// Counts from some time in the past, and is never set.
+    Monotonic,
+    /// The time of day.
+    Wall,
+}
+
 /// How the bell of a set is rung.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Ring {
@@ -119,8 +155,8 @@ pub trait ReadySet: Copy {
     /// What a child has of it.
     const AFTER_FORK: AfterFork;
 
-    /// A new set at the lowest free number, open across exec.
-    fn create() -> Result<Self>;
+    /// A new set at the lowest free number.
+    fn create(closed_on_exec: bool) -> Result<Self>;
     /// The set behind a number that is known to be one.
     fn at(fd: RawFd) -> Self;
     /// The number.

@@ -14,17 +14,22 @@
 
 pub mod close;
 pub mod dup;
+mod kept;
 pub mod poll;
 pub mod process;
 pub mod range;
+pub mod receive;
 pub mod set;
 pub mod signal;
+pub mod socket;
 pub mod stdio;
+pub mod transmit;
 
 use crate::errno::Errno;
 use crate::host::below::{self, unchanged_errno};
 use crate::host::{Masked, RawFd};
 use crate::registry::lifetime::Seen;
+use crate::registry::record::KQUEUE;
 use crate::registry::{Registry, current, fork};
 use core::ffi::c_int;
 
@@ -53,6 +58,9 @@ fn of_this_process(registry: &'static Registry) -> Option<&'static Registry> {
 /// The program is about to give up a number.
 #[inline]
 fn closing(fd: RawFd) -> Fate {
+    if kept::any() {
+        kept::forget(fd);
+    }
     match involved(fd) {
         None => Fate::Forward,
         Some(registry) => closing_involved(registry, fd),
@@ -82,6 +90,9 @@ fn closed(fd: RawFd) {
 
 /// A number is taken by another file: whatever it was, helper or not, it is no more.
 fn replacing(fd: RawFd, seen: Seen) {
+    if seen == Seen::Before && kept::any() {
+        kept::forget(fd);
+    }
     if let Some(registry) = involved(fd) {
         unchanged_errno(|| registry.retire(fd, seen, &Masked::new()));
     }
@@ -93,10 +104,28 @@ fn looked_at(registry: &'static Registry, fd: RawFd) {
     if registry.is_unexposed(fd) && of_this_process(registry).is_some() {
         unchanged_errno(|| registry.polled_from_outside(fd));
     }
+    // What the kernel has for a kqueue may be less than a knote wants: that is known after a look.
+    if registry.object_kind(fd) == Some(KQUEUE) && of_this_process(registry).is_some() {
+        unchanged_errno(|| registry.look_all_over(fd, &Masked::new()));
+    }
+}
+
+/// A read or write has failed: on a kqueue that is ENXIO (K-013), not the kernel's EINVAL.
+#[cold]
+fn no_such_device(fd: RawFd) {
+    if below::errno() == libc::EINVAL && is_queue(fd) {
+        below::set_errno(libc::ENXIO);
+    }
+}
+
+/// Is the number a kqueue's?
+fn is_queue(fd: RawFd) -> bool {
+    current().and_then(|registry| registry.object_kind(fd)) == Some(KQUEUE)
 }
 
 /// `old` was duplicated to `new`.
 fn duplicated(old: RawFd, new: RawFd) {
+    crate::registry::kept::duplicated(old, new);
     if let Some(registry) = involved(old) {
         unchanged_errno(|| registry.adopt(old, new, &Masked::new()));
     }
@@ -122,6 +151,9 @@ static LOOK_UP: extern "C" fn() = {
             poll::look_up();
             set::look_up();
             signal::look_up();
+            socket::look_up();
+            receive::look_up();
+            transmit::look_up();
         });
     }
     look_up

@@ -12,7 +12,8 @@ pub mod status;
 
 use crate::errno::{Errno, Result};
 use crate::host::{Masked, RawFd, below};
-use crate::registry::lifetime::Seen;
+use crate::registry::lifetime::{Kind, Seen};
+use crate::registry::record::PORT;
 use crate::registry::{self, Held, Registry};
 
 /// `portev_source` of user events.
@@ -34,7 +35,9 @@ pub const MAX_LIST: usize = 8_192;
 pub fn create() -> Result<RawFd> {
     let registry = registry::current_or_new()?;
     let mask = Masked::new();
-    let (fd, held) = registry.new_object(&mask)?;
+    let (most, slots) = (registry.settings.most_objects, registry.settings.most_slots);
+    let kind = Kind { kind: PORT, most, slots, closed_on_exec: false };
+    let (fd, held) = registry.new_object(kind, &mask)?;
     status::record_creation(&held);
     Ok(fd)
 }
@@ -42,7 +45,8 @@ pub fn create() -> Result<RawFd> {
 /// Checks 1 and 2 of every call: EBADF if the number is not open, EBADFD if it is not a port. A port whose number was
 /// closed by a raw system call is found out when its set is used next.
 fn hold<'m>(port: RawFd, mask: &'m Masked) -> Result<Held<'m>> {
-    registry_of(port)?.hold(port, mask).ok_or_else(|| not_a_port(port))
+    let held = registry_of(port)?.hold(port, mask);
+    held.filter(|held| held.object.kind.get() == PORT).ok_or_else(|| not_a_port(port))
 }
 
 /// The same for rare calls: a number closed by a raw system call is found out here.
@@ -72,7 +76,7 @@ fn retire_if_gone(port: RawFd) {
 
 /// The same without taking the lock, for calls that need another lock first.
 fn registry_of(port: RawFd) -> Result<&'static Registry> {
-    let known = registry::current().filter(|r| r.table.get(port).is_some_and(|e| e.object().is_some()));
+    let known = registry::current().filter(|r| r.object_kind(port) == Some(PORT));
     known.ok_or_else(|| not_a_port(port))
 }
 

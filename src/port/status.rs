@@ -1,6 +1,7 @@
 //! What fstat tells of a port (R13.3).
 
 use crate::host::{Masked, RawFd, below};
+use crate::registry::record::PORT;
 use crate::registry::{self, Held};
 
 /// The facts behind `struct stat`.
@@ -31,7 +32,7 @@ pub fn record_creation(held: &Held<'_>) {
 /// The status of a port; `None` if the number names none.
 pub fn of(port: RawFd) -> Option<Status> {
     let registry = registry::current()?;
-    registry.table.get(port)?.object()?;
+    registry.object_kind(port).filter(|&kind| kind == PORT)?;
     let mask = Masked::new();
     let held = registry.hold(port, &mask)?;
     let _ = held.harvest(0).and_then(|()| held.settle());

@@ -24,7 +24,8 @@ pub const BELL_ABSENT: u32 = 0;
 pub const BELL_DOWN: u32 = 1;
 /// It was rung once, and nobody is known to have eaten it.
 pub const BELL_UP: u32 = 2;
-/// It stays up until it is hushed: there are sleepers who want several events, or many are posted in a row. A ring that
+/// It stays up until it is hushed: there are sleepers who want several events, many are posted in a row, or another queue
+/// watches this one. A ring that
 /// is eaten must be repeated, which costs, and each repetition would be an edge that wakes those sleepers for nothing.
 pub const BELL_STEADY: u32 = 3;
 
@@ -173,7 +174,7 @@ impl Held<'_> {
 
     /// Rings, if it is not rung.
     pub fn raise(&self) -> Result<()> {
-        let (how, state) = if self.steady.get() || self.has_patient() {
+        let (how, state) = if self.steady.get() || self.object.nested.get() != 0 || self.has_patient() {
             (Ring::Loud, BELL_STEADY)
         } else {
             (Ring::Once, BELL_UP)

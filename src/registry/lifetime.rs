@@ -18,11 +18,24 @@ pub enum Seen {
     After,
 }
 
+/// What a new object is to be.
+#[derive(Clone, Copy, Debug)]
+pub struct Kind {
+    /// `Object::kind`.
+    pub kind: u32,
+    /// How many objects the process may have then.
+    pub most: u32,
+    /// How many slots it may have.
+    pub slots: u32,
+    /// Is its number closed on exec?
+    pub closed_on_exec: bool,
+}
+
 impl Registry {
     /// A new object at the lowest free number. EAGAIN before EMFILE (R3.2).
-    pub fn new_object<'m>(&'static self, mask: &'m Masked) -> Result<(RawFd, Held<'m>)> {
-        let index = self.arena.new_object(self.settings.most_objects).ok_or(Errno::EAGAIN)?;
-        let made = Set::create().and_then(|set| Ok((set, self.table.entry(set.fd())?)));
+    pub fn new_object<'m>(&'static self, kind: Kind, mask: &'m Masked) -> Result<(RawFd, Held<'m>)> {
+        let index = self.arena.new_object(kind.most).ok_or(Errno::EAGAIN)?;
+        let made = Set::create(kind.closed_on_exec).and_then(|set| Ok((set, self.table.entry(set.fd())?)));
         let (set, entry) = match made {
             Ok(made) => made,
             Err(error) => {
@@ -50,14 +63,26 @@ impl Registry {
             &object.crowd,
             &object.exposed,
             &object.unordered,
+            &object.linked,
+            &object.names,
+            &object.files,
+            &object.nests,
+            &object.nested,
+            &object.sources,
+            &object.untold,
             &object.guest.flags,
             &object.guest.mode,
             &entry.next_number,
         ] {
             cell.set(0);
         }
+        object.deadlines.iter().for_each(|root| root.set(0));
+        object.alarms.iter().for_each(|number| number.set(0));
+        object.links.set(0);
+        object.side.set(0);
+        object.kind.set(kind.kind);
         object.bell.set(BELL_ABSENT);
-        object.limit.set(self.settings.most_slots);
+        object.limit.set(kind.slots);
         object.numbers.set(set.fd() as u32 + 1);
         entry.set_object(index);
         // Early, while there are descriptors to spare; whoever needs the bell tries again.
@@ -104,6 +129,10 @@ impl Registry {
         } else if seen == Seen::After || held.object.waiters.get() != 0 && !held.set_is_ours() {
             held.set = Set::at(-1); // no way to the set is left, and nobody else's may be rung
         }
+        if last {
+            held.drop_alarms();
+            held.drop_side();
+        }
         if let Some(held) = held.send_home(!last) {
             if !last {
                 let _ = held.settle();
@@ -140,6 +169,7 @@ impl Registry {
     fn dissolve(&'static self, index: u32, mask: &Masked) {
         self.end_watches(index, mask);
         let held = self.hold_index(index, Set::at(-1), mask);
+        held.drop_named();
         while held.take().is_some() {}
         while held.object.waiters.get() != 0 {
             held.delist(held.object.waiters.get());

@@ -20,7 +20,7 @@
 //! duplicate lives on. The host cuts it out of the set ([`crate::host::ReadySet::cut`]).
 
 use super::held::{BELL_DOWN, BELL_STEADY, BELL_UP, Held};
-use super::record::State;
+use super::record::{KQUEUE, State};
 use super::watch::{FILE_READY, KEPT, LEVEL, NOTHING, ONCE, reportable};
 use crate::errno::{Errno, Result};
 use crate::host::{Class, Cookie, How, ReadySet, Until, Wake, Wakes, below};
@@ -97,6 +97,9 @@ impl Held<'_> {
     /// Looks.
     #[inline(never)]
     pub fn scan(&self, want: u32) -> Result<()> {
+        if self.object.kind.get() == KQUEUE {
+            return self.gather(false).map(drop);
+        }
         self.prove()?;
         self.object.looks.increment();
         if self.object.unsure.get() != 0 {
@@ -124,6 +127,10 @@ impl Held<'_> {
     /// Takes in what a turn brought. `start`: the object's clock when it began; a sleeper may bring it home late.
     pub fn absorb(&self, wakes: &Wakes, start: u32) -> Idlers {
         let mut idlers = Idlers::default();
+        if self.object.kind.get() == KQUEUE {
+            self.absorb_notes(wakes, 0);
+            return idlers;
+        }
         // What lies before the bell was ready before the oldest event was posted.
         let mut before = if self.object.unordered.get() != 0 { self.object.oldest.get() } else { 0 };
         for wake in wakes.iter() {
@@ -230,7 +237,7 @@ impl Held<'_> {
 
     /// Removes a ghost; false if that cannot be done for want of descriptors.
     #[cold]
-    fn cut(&self, ghost: Cookie) -> bool {
+    pub fn cut(&self, ghost: Cookie) -> bool {
         if self.prove().is_err() {
             return false;
         }
@@ -292,6 +299,10 @@ impl Held<'_> {
         self.prove()?;
         for index in self.watches() {
             let slot = self.slot(index);
+            if self.object.kind.get() == KQUEUE {
+                let _ = self.fit(index);
+                continue;
+            }
             match (slot.word.state(), slot.mark.get()) {
                 (_, NOTHING) => {}
                 (State::Idle, _) => self.unregister(index),

@@ -12,7 +12,8 @@
 use super::Registry;
 use super::fork::ForkPage;
 use super::free::FreeList;
-use super::record::{Object, Slot, State};
+use super::kept::Shelf;
+use super::record::{Note, Object, Slot, State};
 use super::sync::{AtomicU32, Ordering::*};
 use super::table::{Leaf, Root};
 use crate::errno::{Errno, Result};
@@ -32,6 +33,8 @@ const SIZES: [usize; 4] = if cfg!(target_pointer_width = "64") {
 struct Header {
     objects: Stock,
     slots: Stock,
+    /// Of the notes, which have the indices of slots, only the opened part counts.
+    notes: Stock,
 }
 
 /// Indices of one kind: freed ones first, then fresh ones.
@@ -82,13 +85,14 @@ impl Arena {
                 continue;
             }
             below::not_for_children(base, size);
-            let last_slot = ((size - SLOTS_AT) / size_of::<Slot>() - 1) as u32;
+            let last_slot = ((size - SLOTS_AT - STEP) / (size_of::<Slot>() + size_of::<Note>()) - 1) as u32;
             let arena = Arena { base, last_slot };
             // SAFETY: the first page of the range, which nobody else knows of.
             let header = unsafe { below::open(base, OBJECTS_AT) };
             let furnished = header
                 && arena.open(&arena.header().objects, arena.objects(), 0)
-                && arena.open(&arena.header().slots, arena.slots(), 0);
+                && arena.open(&arena.header().slots, arena.slots(), 0)
+                && arena.open(&arena.header().notes, arena.notes(), 0);
             return if furnished { Ok(arena) } else { Err(Errno::ENOMEM) };
         }
         Err(Errno::ENOMEM)
@@ -105,6 +109,12 @@ impl Arena {
 
     fn slots(&self) -> Layout {
         Layout { at: SLOTS_AT, size: size_of::<Slot>(), last: self.last_slot }
+    }
+
+    /// Behind the slots.
+    fn notes(&self) -> Layout {
+        let at = SLOTS_AT + (self.last_slot as usize + 1) * size_of::<Slot>();
+        Layout { at: at.next_multiple_of(STEP), size: size_of::<Note>(), last: self.last_slot }
     }
 
     /// Opens the memory up to a record, if it is not; false if the system has none. Several threads may do the same.
@@ -134,6 +144,13 @@ impl Arena {
         let index = if index > self.header().slots.opened.load(Acquire) { 0 } else { index };
         // SAFETY: as in `object`.
         unsafe { &*self.base.add(SLOTS_AT).cast::<Slot>().add(index as usize) }
+    }
+
+    /// The note of a slot's index, if it was opened for one.
+    pub fn note(&self, index: u32) -> &'static Note {
+        let index = if index > self.header().notes.opened.load(Acquire) { 0 } else { index };
+        // SAFETY: as in `object`.
+        unsafe { &*self.base.add(self.notes().at).cast::<Note>().add(index as usize) }
     }
 
     fn take<'a>(&self, stock: &Stock, layout: Layout, link: impl Fn(u32) -> &'a AtomicU32) -> Option<u32> {
@@ -178,6 +195,17 @@ impl Arena {
         Some(index)
     }
 
+    /// Was there ever a note?
+    pub fn has_notes(&self) -> bool {
+        self.header().notes.fresh.load(Relaxed) != 0
+    }
+
+    /// Opens the note of a slot; false if the system has no memory.
+    pub fn open_note(&self, index: u32) -> bool {
+        self.header().notes.fresh.store(1, Relaxed);
+        self.open(&self.header().notes, self.notes(), index)
+    }
+
     /// Gives a slot back; its stamp is void from now on.
     pub fn free_slot(&self, index: u32) {
         self.slot(index).word.renew(State::Free);
@@ -215,6 +243,12 @@ pub(super) fn leaf_at(leaf: *mut Leaf) -> Option<&'static Leaf> {
 pub(super) fn new_root() -> Option<&'static Root> {
     // SAFETY: a fresh mapping of that size, valid when zeroed, never unmapped. Null becomes None.
     unsafe { map_for_us::<Root>().as_ref() }
+}
+
+/// A new, empty shelf.
+pub(super) fn new_shelf() -> Option<&'static Shelf> {
+    // SAFETY: as in `new_root`.
+    unsafe { map_for_us::<Shelf>().as_ref() }
 }
 
 /// Moves a registry to memory of its own, where it stays.

@@ -12,35 +12,42 @@
 //!   that is not armed has an enabled one only in an object that is not polled from outside;
 //! * `queued` never satisfies a sleeper that nobody has woken.
 //!
-//! **Locks**, outermost first: a table entry's, an object's, the bell's. Never two of one kind. All are taken inside a
-//! section, in which no handler runs ([`crate::host::Masked`]). Control calls that are made without the object's lock
-//! pin the object ([`pin`]).
+//! **Locks**, outermost first: a table entry's, an object's, the bell's, the shelf's ([`kept`]). Never two of one
+//! kind. All are taken inside a section, in which no handler runs ([`crate::host::Masked`]). Control calls that are
+//! made without the object's lock pin the object ([`pin`]).
 //!
 //! **Close** ([`lifetime`]): a number is retired under the locks and before the real close; nothing is held across
 //! that. Sleepers of a port are sent home, and the close waits only for those between their check and the kernel.
 //!
 //! **fork** ([`fork`]): a child starts with no registry.
 
+pub mod alarm;
 pub mod bell;
 pub mod cell;
+pub mod echo;
 pub mod fork;
 pub mod free;
 pub mod held;
+pub mod kept;
 pub mod lifetime;
 pub mod lock;
 pub mod look;
 pub mod memory;
+pub mod nest;
+pub mod note;
 pub mod pin;
 pub mod queue;
 pub mod record;
 pub mod renew;
+pub mod side;
 mod sync;
 pub mod table;
+pub mod tree;
 pub mod wait;
 pub mod watch;
 pub mod word;
 
-use crate::errno::Result;
+use crate::errno::{Errno, Result};
 use crate::host::{below, next};
 use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
@@ -59,6 +66,10 @@ pub struct Registry {
     pub settings: Settings,
     /// Does the process resolve `close` to us? If not, every close may be unseen.
     pub sees_closes: bool,
+    /// Errors of sockets that the program has not had yet.
+    pub shelf: &'static kept::Shelf,
+    /// May errors be taken? Only if the calls that hand them out are ours, and the program has not forbidden it.
+    pub keeps_errors: bool,
     /// An object that got another set: see [`renew`].
     pub moved: cell::Cell32,
     /// Which registry of the processes that descend from each other: a child's may lie where its parent's lay.
@@ -95,6 +106,16 @@ impl Settings {
     }
 }
 
+/// See `Registry::keeps_errors`. The other calls stand in the same library as these. A sanitizer's runtime stands before it
+/// with definitions of its own for some of them, which call ours; of `splice` none has one.
+fn may_keep_errors() -> bool {
+    let calls = [c"read", c"recv", c"write", c"send", c"getsockopt", c"connect"];
+    let sanitizers = [c"__asan_init", c"__tsan_init", c"__msan_init"];
+    below::environment_number(c"EVSHIM_KEEP_ERRORS") != Some(0)
+        && next::is_ours(c"splice")
+        && (calls.into_iter().all(next::is_ours) || sanitizers.into_iter().any(next::exists))
+}
+
 /// Counts registries. A child goes on from its parent's number.
 static MADE: AtomicU32 = AtomicU32::new(0);
 
@@ -104,6 +125,8 @@ impl Registry {
             arena: memory::Arena::map()?,
             table: table::Table::new()?,
             bell: bell::House::default(),
+            shelf: memory::new_shelf().ok_or(Errno::ENOMEM)?,
+            keeps_errors: may_keep_errors(),
             settings: Settings::read(),
             moved: cell::Cell32::default(),
             serial: MADE.fetch_add(1, Relaxed) + 1,

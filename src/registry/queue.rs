@@ -45,6 +45,12 @@ impl Held<'_> {
 
     /// Puts a slot at the end of the queue.
     pub fn append(&self, index: u32) {
+        self.link(index);
+        self.object.queued.increment();
+    }
+
+    /// The same for an entry that does not count as queued.
+    pub fn link(&self, index: u32) {
         let slot = self.slot(index);
         let newest = self.object.newest.get();
         slot.previous.set(newest);
@@ -55,10 +61,16 @@ impl Held<'_> {
             self.slot(newest).next.set(index);
         }
         self.object.newest.set(index);
-        self.object.queued.increment();
+        self.object.linked.increment();
     }
 
-    /// Takes a slot out of the queue, wherever it stands.
+    /// Takes a slot that counts out of the queue, wherever it stands.
+    pub fn remove_queued(&self, index: u32) {
+        self.unlink(index);
+        self.object.queued.decrement();
+    }
+
+    /// The reverse of [`Held::link`].
     pub fn unlink(&self, index: u32) {
         let slot = self.slot(index);
         let (previous, next) = (slot.previous.get(), slot.next.get());
@@ -72,7 +84,7 @@ impl Held<'_> {
         } else {
             self.slot(next).previous.set(previous);
         }
-        self.object.queued.decrement();
+        self.object.linked.decrement();
     }
 
     /// Retrieves the oldest event. Readiness is not looked at again (R2.4).
@@ -88,7 +100,7 @@ impl Held<'_> {
             ident: slot.ident.get(),
             user: slot.user.get(),
         };
-        self.unlink(index);
+        self.remove_queued(index);
         if slot.word.state() == State::Queued {
             slot.word.turn_into(State::Spent); // R4.5: it keeps its slot and stays silent
         } else {
@@ -109,6 +121,7 @@ impl Held<'_> {
         } else {
             self.slot(previous).next.set(index);
         }
+        self.object.linked.increment();
         self.object.queued.increment();
     }
 }
@@ -139,7 +152,7 @@ mod tests {
             held.append(slot);
         }
         for gone in [slots[1], slots[3], slots[0]] {
-            held.unlink(gone);
+            held.remove_queued(gone);
         }
         held.append(slots[3]);
         assert_eq!((held.queued(), held.object.used.get()), (2, 4));

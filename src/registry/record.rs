@@ -62,11 +62,42 @@ pub struct Object {
     pub unordered: Cell32,
     /// Control calls that are made without the lock.
     pub pins: Pins,
+    /// Which guest interface it belongs to: [`PORT`] or [`KQUEUE`].
+    pub kind: Cell32,
+    /// Entries of the queue that are linked: `queued`, and notes that the kernel shows by itself.
+    pub linked: Cell32,
+    /// Counts the entries that were linked as notes.
+    pub links: Cell64,
+    /// The notes that have a name of their own, a tree by filter and name.
+    pub names: Cell32,
+    /// The watches of files that the kernel has nothing to wait for.
+    pub files: Cell32,
+    /// It watches other queues, or is registered for one below those.
+    pub nests: Cell32,
+    /// It waits for the kernel: queues above must be woken by it.
+    pub sources: Cell32,
+    /// It is watched by another queue, ...
+    pub nested: Cell32,
+    /// ... which was not told yet that notes were linked here.
+    pub untold: Cell32,
+    /// The set for the other direction (number plus one): see [`super::side`].
+    pub side: CellInt,
+    /// Deadlines, a tree for each clock, ...
+    pub deadlines: [Cell32; 2],
+    /// ... the alarm that tells of the first one (number plus one), ...
+    pub alarms: [CellInt; 2],
+    /// ... and what that is set to.
+    pub alarm_times: [Cell64; 2],
     /// Words of the front end.
     pub guest: Guest,
     /// Changes that the host has not told the kernel.
     pub batch: <Set as ReadySet>::Batch,
 }
+
+/// `Object::kind`: an event port.
+pub const PORT: u32 = 0;
+/// A kqueue.
+pub const KQUEUE: u32 = 1;
 
 /// What the front end keeps in an object.
 #[repr(C)]
@@ -138,4 +169,48 @@ pub struct Slot {
     pub doubted: Cell32,
 }
 
-const _: () = assert!(core::mem::size_of::<Slot>() <= 96 && core::mem::size_of::<Object>() <= 192);
+/// More about a slot that is a note (a knote of the guest's), and about the watch that notes belong to. It has the slot's
+/// index. Guarded by the object's lock.
+#[repr(C)]
+#[derive(Default)]
+pub struct Note {
+    /// [`super::note::QUEUED`] and its like.
+    pub status: Cell32,
+    /// The guest's word for what it waits for.
+    pub filter: CellInt,
+    /// The guest's flags, as registered, and those that the filter has added.
+    pub flags: Cell32,
+    /// What the guest wishes to hear of.
+    pub wish: Cell32,
+    /// The number that goes with that.
+    pub amount: Cell64,
+    /// What happened: bits ...
+    pub bits: Cell32,
+    /// Watch: first note. Note: the next one of the same watch.
+    pub beside: Cell32,
+    /// ... and a number.
+    pub data: Cell64,
+    /// Note of a descriptor: its watch.
+    pub watch: Cell32,
+    /// Which look at the set saw it ready last.
+    pub seen: Cell32,
+    /// `Object::links` when it was linked.
+    pub place: Cell64,
+    /// In the tree of names: smaller ...
+    pub smaller: Cell32,
+    /// ... and greater.
+    pub greater: Cell32,
+    /// In the tree of deadlines: earlier ...
+    pub earlier: Cell32,
+    /// ... and later.
+    pub later: Cell32,
+    /// The next deadline, in nanoseconds of its clock.
+    pub deadline: Cell64,
+    /// Nanoseconds from one to the next; 0: there is no other.
+    pub period: Cell64,
+    /// Values of the user's beside `Slot::user`.
+    pub extra: [Cell64; 2],
+}
+
+const _: () = assert!(core::mem::size_of::<Slot>() <= 96 && core::mem::size_of::<Object>() <= 232);
+const _: () = assert!(core::mem::size_of::<Note>() <= 104);

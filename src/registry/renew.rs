@@ -41,7 +41,8 @@ impl Held<'_> {
         furnished
     }
 
-    fn numbers(&self) -> impl Iterator<Item = RawFd> + '_ {
+    /// The object's numbers.
+    pub fn numbers(&self) -> impl Iterator<Item = RawFd> + '_ {
         let some = |number: u32| number.checked_sub(1).map(|fd| fd as RawFd);
         let next = move |&fd: &RawFd| some(self.registry.table.get(fd)?.next_number.get());
         core::iter::successors(some(self.object.numbers.get()), next)

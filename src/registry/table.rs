@@ -4,6 +4,7 @@
 //! it names an object, is watched, or is a helper of the library's. An uninvolved number costs its `close` these
 //! loads and nothing else.
 
+use super::Registry;
 use super::cell::Cell32;
 use super::lock::Lock;
 use super::memory;
@@ -103,6 +104,14 @@ impl Entry {
     /// Forgets a helper's number.
     pub fn clear_helper(&self) {
         let _ = self.object.compare_exchange(HELPER, 0, AcqRel, Relaxed);
+    }
+}
+
+impl Registry {
+    /// What kind of object a number names.
+    #[inline]
+    pub fn object_kind(&self, fd: RawFd) -> Option<u32> {
+        Some(self.arena.object(self.table.get(fd)?.object()?).kind.get())
     }
 }
 

@@ -152,6 +152,9 @@ impl<'m> Held<'m> {
     /// Drops the kernel's registration of a watch.
     pub fn unregister(&self, index: u32) {
         let before = self.slot(index).mark.get();
+        if self.object.side.get() != 0 {
+            self.disarm_at_side(index);
+        }
         self.mark(index, NOTHING);
         if before != NOTHING && self.prove().is_ok() {
             let dropped = self.set.disarm(&self.object.batch, self.slot(index).fd.get());
@@ -167,7 +170,7 @@ impl<'m> Held<'m> {
         let slot = self.slot(index);
         let before = slot.word.state();
         match before {
-            State::Queued => self.unlink(index),
+            State::Queued => self.remove_queued(index),
             State::Armed => self.object.armed.decrement(),
             _ => {}
         }
@@ -260,6 +263,7 @@ impl<'m> Held<'m> {
     pub fn remove(&self, number: &HeldNumber, index: u32) {
         let slot = self.slot(index);
         let counted = slot.word.state() != State::Idle;
+        self.drop_notes(index);
         self.quiet(index);
         self.unregister(index);
         self.unchain_beside(number, index);

@@ -30,6 +30,8 @@ pub enum State {
     Back = 7,
     /// A watch that was ended: it counts no more, but may keep what the kernel has of it for the next time.
     Idle = 8,
+    /// A note: see [`super::note`].
+    Note = 9,
 }
 
 impl State {
@@ -58,6 +60,7 @@ impl Word {
             6 => State::Awaited,
             7 => State::Back,
             8 => State::Idle,
+            9 => State::Note,
             _ => State::Free,
         }
     }

@@ -4,7 +4,7 @@
 //! to the kernel by number instead. The functions are async-signal-safe and allocate nothing. They may change
 //! `errno`; the wall puts it back.
 
-use super::super::RawFd;
+use super::super::{Clock, RawFd};
 use crate::errno::{Errno, Result};
 use core::sync::atomic::AtomicU32;
 
@@ -155,7 +155,18 @@ pub fn now() -> u64 {
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
 
-/// The same in milliseconds, wrapping, as of the system's last tick: for next to nothing.
+/// A clock in nanoseconds.
+pub fn clock(clock: Clock) -> u64 {
+    match clock {
+        Clock::Monotonic => now(),
+        Clock::Wall => {
+            let (seconds, nanoseconds) = wall_clock();
+            seconds as u64 * 1_000_000_000 + nanoseconds as u64
+        }
+    }
+}
+
+/// The monotonic clock in milliseconds, wrapping, as of the system's last tick: for next to nothing.
 pub fn coarse_ms() -> u32 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: as in `now`.

@@ -49,6 +49,8 @@ thread_local! {
 pub struct Masked {
     /// The program's mask, while all signals are really blocked.
     program: Cell<Option<u64>>,
+    /// The thread may be cancelled in a sleep.
+    cancellable: bool,
     of_this_thread: PhantomData<*mut ()>,
 }
 
@@ -59,10 +61,27 @@ impl Masked {
         if handlers::all_are_ours() {
             SECTION.with(|section| section.depth.set(section.depth.get() + 1));
             compiler_fence(SeqCst);
-            Masked { program: Cell::new(None), of_this_thread: PhantomData }
+            Masked { program: Cell::new(None), cancellable: false, of_this_thread: PhantomData }
         } else {
-            Masked { program: Cell::new(Some(block_all())), of_this_thread: PhantomData }
+            let program = Cell::new(Some(block_all()));
+            Masked { program, cancellable: false, of_this_thread: PhantomData }
         }
+    }
+
+    /// A section in which all signals are blocked already; `program` is the mask to restore at its end. The thread may be
+    /// cancelled while it sleeps in it, and is then gone as after a jump out of a handler: nothing is dropped.
+    pub fn hardened(program: u64) -> Masked {
+        Masked { program: Cell::new(Some(program)), cancellable: true, of_this_thread: PhantomData }
+    }
+
+    /// May the thread be cancelled in a sleep?
+    pub(super) fn cancellable(&self) -> bool {
+        self.cancellable
+    }
+
+    /// Blocks all signals for a section to come, and says what the mask was.
+    pub fn block() -> u64 {
+        block_all()
     }
 
     /// Really blocks all signals, also those that the C library keeps to itself, from now to the end of the section.

@@ -12,16 +12,19 @@
 // The room of the host's system calls.
 #![allow(unsafe_code)]
 
+mod alarm;
 mod bell;
 pub mod below;
 mod ghost;
 pub mod handlers;
 mod masked;
+pub mod measure;
 mod owed;
 pub mod proc;
 mod restorer;
 mod wait;
 
+pub use alarm::Alarm;
 pub use bell::Bell;
 pub use masked::Masked;
 pub use wait::Wakes;
@@ -73,9 +76,10 @@ impl ReadySet for EpollSet {
     type Bell = Bell;
     const AFTER_FORK: AfterFork = AfterFork::Shared;
 
-    fn create() -> Result<Self> {
-        // SAFETY: no pointers. Not close-on-exec: R3.1.
-        check(unsafe { libc::syscall(libc::SYS_epoll_create1, 0) }).map(|fd| EpollSet(fd as RawFd))
+    fn create(closed_on_exec: bool) -> Result<Self> {
+        let flags = if closed_on_exec { libc::EPOLL_CLOEXEC } else { 0 };
+        // SAFETY: no pointers.
+        check(unsafe { libc::syscall(libc::SYS_epoll_create1, flags) }).map(|fd| EpollSet(fd as RawFd))
     }
 
     fn at(fd: RawFd) -> Self {
@@ -87,7 +91,11 @@ impl ReadySet for EpollSet {
     }
 
     fn arm(self, _: &(), fd: RawFd, cookie: Cookie, want: u32, how: How) -> Result<Class> {
-        let once = if cookie.is_level() { 0 } else { libc::EPOLLONESHOT as u32 };
+        let once = match (cookie.is_level(), cookie.is_edge()) {
+            (true, _) => 0,
+            (_, true) => libc::EPOLLET as u32,
+            _ => libc::EPOLLONESHOT as u32,
+        };
         let (events, data) = (want & ASKABLE | once, pack(cookie));
         let armed = match how {
             How::New => self.put(fd, events, data),

@@ -97,20 +97,20 @@ impl Wakes {
         let program = mask.program();
         let (signals, size) = (&raw const program, 8usize);
         // SAFETY: `events` has room for `most` entries, `time` and `signals` outlive the call.
-        check(unsafe {
+        let wait = || unsafe {
             libc::syscall(libc::SYS_epoll_pwait2, fd, self.events.as_mut_ptr(), most, time, signals, size)
-        })
-        .map(|n| n as usize)
+        };
+        check(cancellable(mask.cancellable(), wait)).map(|n| n as usize)
     }
 
     fn wait_ms(&mut self, fd: RawFd, most: i32, ms: i32, mask: Option<&Masked>) -> Result<usize> {
         let program = mask.map(Masked::program);
         let (signals, size) = (program.as_ref().map_or(core::ptr::null(), core::ptr::from_ref), 8usize);
         // SAFETY: `events` has room for `most` entries, `signals` is null or outlives the call.
-        check(unsafe {
+        let wait = || unsafe {
             libc::syscall(libc::SYS_epoll_pwait, fd, self.events.as_mut_ptr(), most, ms, signals, size)
-        })
-        .map(|n| n as usize)
+        };
+        check(cancellable(mask.is_some_and(Masked::cancellable), wait)).map(|n| n as usize)
     }
 }
 
@@ -118,6 +118,28 @@ impl Default for Wakes {
     fn default() -> Self {
         Self::new()
     }
+}
+
+unsafe extern "C" {
+    fn pthread_setcanceltype(new: i32, old: *mut i32) -> i32;
+}
+
+/// Sleeps. All signals are blocked around it, the C library's own for cancelling too: so the thread can end only where
+/// the kernel has put the program's mask in force.
+fn cancellable(may_end: bool, sleep: impl FnOnce() -> libc::c_long) -> libc::c_long {
+    const ASYNCHRONOUS: i32 = 1;
+    if !may_end {
+        return sleep();
+    }
+    let mut before = 0;
+    // SAFETY: `before` outlives the calls. No lock is held here, and who looks for the thread's traces copes with its end.
+    unsafe { pthread_setcanceltype(ASYNCHRONOUS, &raw mut before) };
+    let result = sleep();
+    let errno = below::errno();
+    // SAFETY: as above.
+    unsafe { pthread_setcanceltype(before, &raw mut before) };
+    below::set_errno(errno);
+    result
 }
 
 /// Milliseconds, rounded up: R7.11 "waits at least that long".

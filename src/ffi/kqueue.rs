@@ -1,0 +1,389 @@
+//! `<sys/event.h>`: the C symbols of kqueue.
+
+use super::{boundary, pointer};
+use crate::errno::{Errno, Result};
+use crate::host::{Masked, Until, below};
+use crate::kqueue::scan::{self, Step, Wait};
+use crate::kqueue::{self, Kevent, filter, flag, register};
+use core::ffi::{c_int, c_uint, c_void};
+
+/// FreeBSD's unit of milliseconds, and its absolute time, with values that libkqueue's do not have.
+pub const NOTE_MSECONDS: u32 = 0x1000;
+/// As above.
+pub const NOTE_ABSTIME: u32 = 0x2000;
+/// A regular file is ready at its end, too.
+pub const NOTE_FILE_POLL: u32 = 2;
+
+/// Entries of a changelist that are read before the first of their results is written (K-039).
+const STEP: usize = 8;
+
+const KQUEUE_CLOEXEC: c_uint = 1;
+const KEVENT_FLAG_IMMEDIATE: c_uint = 1;
+const KEVENT_FLAG_ERROR_EVENTS: c_uint = 2;
+
+/// A structure that C callers have for an event.
+trait Entry: Copy {
+    fn read(self) -> Kevent;
+    fn write(event: &Kevent) -> Self;
+}
+
+/// `struct kevent` of libkqueue.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct KeventC {
+    ident: usize,
+    filter: i16,
+    flags: u16,
+    fflags: u32,
+    data: isize,
+    udata: *mut c_void,
+}
+
+impl Entry for KeventC {
+    fn read(self) -> Kevent {
+        Kevent {
+            ident: self.ident,
+            filter: self.filter,
+            flags: self.flags,
+            fflags: self.fflags,
+            data: self.data as i64,
+            udata: self.udata as usize as u64,
+            ext: [0; 2],
+        }
+    }
+
+    fn write(event: &Kevent) -> Self {
+        KeventC {
+            ident: event.ident,
+            filter: event.filter,
+            flags: event.flags,
+            fflags: event.fflags,
+            data: event.data as isize,
+            udata: event.udata as usize as *mut c_void,
+        }
+    }
+}
+
+/// `struct kevent64_s` of macOS.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Kevent64 {
+    ident: u64,
+    filter: i16,
+    flags: u16,
+    fflags: u32,
+    data: i64,
+    udata: u64,
+    ext: [u64; 2],
+}
+
+impl Entry for Kevent64 {
+    fn read(self) -> Kevent {
+        let Kevent64 { ident, filter, flags, fflags, data, udata, ext } = self;
+        // No descriptor has a number that a word does not hold.
+        let ident = usize::try_from(ident).unwrap_or(usize::MAX);
+        Kevent { ident, filter, flags, fflags, data, udata, ext }
+    }
+
+    fn write(event: &Kevent) -> Self {
+        let &Kevent { ident, filter, flags, fflags, data, udata, ext } = event;
+        Kevent64 { ident: ident as u64, filter, flags, fflags, data, udata, ext }
+    }
+}
+
+/// `struct kevent` of FreeBSD 12 and later.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct KeventFreebsd {
+    ident: usize,
+    filter: i16,
+    flags: u16,
+    fflags: u32,
+    data: i64,
+    udata: *mut c_void,
+    ext: [u64; 4],
+}
+
+impl Entry for KeventFreebsd {
+    fn read(self) -> Kevent {
+        let timer = self.filter == filter::TIMER;
+        Kevent {
+            ident: self.ident,
+            filter: self.filter,
+            flags: self.flags,
+            fflags: if timer { timer_flags(self.fflags) } else { self.fflags },
+            data: self.data,
+            udata: self.udata as usize as u64,
+            ext: [self.ext[2], self.ext[3]],
+        }
+    }
+
+    fn write(event: &Kevent) -> Self {
+        KeventFreebsd {
+            ident: event.ident,
+            filter: event.filter,
+            flags: event.flags,
+            fflags: event.fflags,
+            data: event.data,
+            udata: event.udata as usize as *mut c_void,
+            ext: [0, 0, event.ext[0], event.ext[1]],
+        }
+    }
+}
+
+/// FreeBSD's units of a timer as ours. What it does not know stays unknown.
+fn timer_flags(fflags: u32) -> u32 {
+    const NAMES: [(u32, u32); 5] =
+        [(0x1, 0x1), (0x2, NOTE_MSECONDS), (0x4, 0x2), (0x8, 0x4), (0x10, NOTE_ABSTIME)];
+    let known = NAMES.iter().filter(|(theirs, _)| fflags & theirs != 0).fold(0, |ours, (_, our)| ours | our);
+    if fflags & !0x1f != 0 { known | 1 << 31 } else { known }
+}
+
+/// `int kqueue(void)`
+#[unsafe(no_mangle)]
+pub extern "C" fn kqueue() -> c_int {
+    boundary(|| kqueue::create(false))
+}
+
+/// `int kqueue1(int flags)`: O_NONBLOCK is taken and means nothing (K-012).
+#[unsafe(no_mangle)]
+pub extern "C" fn kqueue1(flags: c_int) -> c_int {
+    boundary(|| match flags & !(libc::O_CLOEXEC | libc::O_NONBLOCK) {
+        0 => kqueue::create(flags & libc::O_CLOEXEC != 0),
+        _ => Err(Errno::EINVAL),
+    })
+}
+
+/// `int kqueuex(unsigned int flags)`
+#[unsafe(no_mangle)]
+pub extern "C" fn kqueuex(flags: c_uint) -> c_int {
+    boundary(|| match flags & !KQUEUE_CLOEXEC {
+        0 => kqueue::create(flags & KQUEUE_CLOEXEC != 0),
+        _ => Err(Errno::EINVAL),
+    })
+}
+
+// libpthread's. It may not return: the C library then walks up the stack of the thread that ends, through these frames,
+// which have nothing to be cleaned up (the crate aborts on panic, so nothing in it ever unwinds) and are left as by a
+// jump. They must not say that they may be unwound: the compiler would add tables that stop the walk at every call that
+// may not.
+unsafe extern "C" {
+    fn pthread_testcancel();
+}
+
+/// `int kevent(int, const struct kevent *, int, struct kevent *, int, const struct timespec *)`
+///
+/// # Safety
+/// The lists have as many entries as their counts say; `timeout` is null or points to a time.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kevent(
+    kq: c_int,
+    changes: *const KeventC,
+    nchanges: c_int,
+    events: *mut KeventC,
+    nevents: c_int,
+    timeout: *const libc::timespec,
+) -> c_int {
+    // SAFETY: passed on.
+    unsafe { run(Call::new(kq, (changes, nchanges), (events, nevents), Ok(0), timeout)) }
+}
+
+/// The same with FreeBSD's structure.
+///
+/// # Safety
+/// As [`kevent`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn evshim_kevent_freebsd(
+    kq: c_int,
+    changes: *const KeventFreebsd,
+    nchanges: c_int,
+    events: *mut KeventFreebsd,
+    nevents: c_int,
+    timeout: *const libc::timespec,
+) -> c_int {
+    // SAFETY: passed on.
+    unsafe { run(Call::new(kq, (changes, nchanges), (events, nevents), Ok(0), timeout)) }
+}
+
+/// `int kevent64(int, const struct kevent64_s *, int, struct kevent64_s *, int, unsigned, const struct timespec *)`
+///
+/// # Safety
+/// As [`kevent`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kevent64(
+    kq: c_int,
+    changes: *const Kevent64,
+    nchanges: c_int,
+    events: *mut Kevent64,
+    nevents: c_int,
+    flags: c_uint,
+    timeout: *const libc::timespec,
+) -> c_int {
+    let unknown = flags & !(KEVENT_FLAG_IMMEDIATE | KEVENT_FLAG_ERROR_EVENTS) != 0;
+    let flags = if unknown { Err(Errno::EINVAL) } else { Ok(flags) };
+    // SAFETY: passed on.
+    unsafe { run(Call::new(kq, (changes, nchanges), (events, nevents), flags, timeout)) }
+}
+
+/// A call of kevent. Nothing in it needs to be dropped: a thread may be cancelled while it is here.
+#[derive(Clone, Copy)]
+struct Call<E> {
+    kq: c_int,
+    changes: (*const E, c_int),
+    events: (*mut E, c_int),
+    flags: Result<c_uint>,
+    timeout: *const libc::timespec,
+    wait: Option<Wait>,
+    handlers: u32,
+}
+
+impl<E> Call<E> {
+    fn new(
+        kq: c_int,
+        changes: (*const E, c_int),
+        events: (*mut E, c_int),
+        flags: Result<c_uint>,
+        timeout: *const libc::timespec,
+    ) -> Call<E> {
+        Call { kq, changes, events, flags, timeout, wait: None, handlers: Masked::interruptions() }
+    }
+}
+
+/// What [`Call::go_on`] answers if it has to sleep.
+const SLEEP: c_int = c_int::MIN;
+
+/// Runs a call. It is a cancellation point if it may wait (K-053); no lock is held and nothing has to be undone where the
+/// thread may end: between two steps, and with all signals blocked, so that no request slips in before the sleep.
+///
+/// # Safety
+/// As [`kevent`].
+unsafe fn run<E: Entry>(mut call: Call<E>) -> c_int {
+    let may_wait = call.events.1 > 0;
+    if may_wait {
+        // SAFETY: nothing here needs to be dropped.
+        unsafe { pthread_testcancel() };
+    }
+    loop {
+        // SAFETY: the caller's promise.
+        let result = boundary(|| unsafe { call.go_on() });
+        let interrupted = result == -1 && below::errno() == Errno::EINTR.0;
+        if result != SLEEP && !(interrupted && may_wait) {
+            return result;
+        }
+        if result == SLEEP {
+            // SAFETY: as above.
+            unsafe { pthread_testcancel() };
+            if let Some(wait) = &mut call.wait {
+                wait.may_sleep(Masked::block());
+            }
+        }
+        // SAFETY: as above.
+        unsafe { pthread_testcancel() };
+        if result != SLEEP {
+            return result;
+        }
+    }
+}
+
+impl<E: Entry> Call<E> {
+    /// Section 3.1: changes in order, then the scan. [`SLEEP`]: it has to sleep; the next step does.
+    ///
+    /// # Safety
+    /// As [`kevent`].
+    unsafe fn go_on(&mut self) -> Result<c_int> {
+        let (kq, events) = (self.kq, self.events.0);
+        let mut wait = match self.wait {
+            Some(wait) => wait,
+            // SAFETY: passed on.
+            None => match unsafe { self.begin()? } {
+                Begun::Done(told) => return Ok(told),
+                Begun::Waits(wait) => wait,
+            },
+        };
+        let step = wait.step(&mut |at, chunk| {
+            for (index, event) in chunk.iter().enumerate() {
+                // SAFETY: never more entries than the caller has room for.
+                unsafe { events.add(at + index).write_unaligned(E::write(event)) };
+            }
+        });
+        self.wait = Some(wait);
+        match kqueue::seen_off(kq, step)? {
+            Step::Done(taken) => Ok(taken as c_int),
+            Step::Sleep | Step::Again => Ok(SLEEP),
+        }
+    }
+
+    /// # Safety
+    /// As [`kevent`].
+    unsafe fn begin(&self) -> Result<Begun> {
+        let flags = self.flags?;
+        kqueue::check(self.kq)?;
+        // K-031
+        let nchanges = usize::try_from(self.changes.1).map_err(|_| Errno::EINVAL)?;
+        let room = usize::try_from(self.events.1).map_err(|_| Errno::EINVAL)?;
+        let mut looked = None;
+        if nchanges > 0 {
+            pointer::check(self.changes.0, nchanges)?;
+            looked = kqueue::seen_off(self.kq, scan::gather(self.kq))?;
+            // SAFETY: the caller's lists.
+            let told = unsafe { apply(self.kq, (self.changes.0, nchanges), (self.events.0, room)) };
+            if !matches!(told, Ok(None)) || room == 0 {
+                scan::tell_above(self.kq);
+            }
+            if let Some(told) = told? {
+                return Ok(Begun::Done(told as c_int));
+            }
+        }
+        if room == 0 || flags & KEVENT_FLAG_ERROR_EVENTS != 0 {
+            return Ok(Begun::Done(0)); // K-041
+        }
+        let immediate = flags & KEVENT_FLAG_IMMEDIATE != 0;
+        // SAFETY: the caller's pointer.
+        let until = if immediate { Until::Now } else { unsafe { pointer::read_timeout(self.timeout)? } };
+        pointer::check(self.events.0, room)?;
+        Ok(Begun::Waits(Wait::new(self.kq, room, until, self.handlers).after_look(looked)))
+    }
+}
+
+enum Begun {
+    Done(c_int),
+    Waits(Wait),
+}
+
+/// Applies a changelist. `Some`: the call ends with that many entries, errors and receipts.
+///
+/// # Safety
+/// The lists have as many entries as their counts say.
+unsafe fn apply<E: Entry>(
+    kq: c_int,
+    (changes, count): (*const E, usize),
+    (events, room): (*mut E, usize),
+) -> Result<Option<usize>> {
+    let mut told = 0;
+    for begin in (0..count).step_by(STEP) {
+        let length = STEP.min(count - begin);
+        let mut step = [Kevent::default(); STEP];
+        for (index, change) in step.iter_mut().take(length).enumerate() {
+            // SAFETY: the caller's list.
+            *change = unsafe { changes.add(begin + index).read_unaligned() }.read();
+        }
+        // 3.1, step 4: filter 0 is skipped without a word.
+        for change in step.iter().take(length).filter(|change| change.filter != 0) {
+            let error = match register::change(kq, change) {
+                Ok(()) if change.flags & flag::RECEIPT == 0 => continue,
+                Ok(()) => 0,
+                Err(error) => error.0,
+            };
+            if told == room {
+                // 3.1, step 5: without room a receipt ends the call, and an error fails it.
+                return if error == 0 { Ok(Some(0)) } else { Err(Errno(error)) };
+            }
+            pointer::check(events, told + 1)?;
+            let entry = Kevent { flags: flag::ERROR, data: error.into(), ..*change };
+            // SAFETY: there is room.
+            unsafe { events.add(told).write_unaligned(E::write(&entry)) };
+            told += 1;
+        }
+    }
+    Ok((told > 0).then_some(told))
+}

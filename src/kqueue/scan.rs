@@ -1,0 +1,291 @@
+//! The scan (section 6): one pass over the queue, in the order in which knotes became active.
+//!
+//! The caller's memory is touched only with no lock held, so events travel through a chunk on the stack. A pass ends at
+//! what was linked when it began: nothing is delivered twice in one call (K-101), and what is put back goes to the end.
+
+use super::{Kevent, descriptor, filter, flag, hold, register, set_error};
+use crate::errno::{Errno, Result};
+use crate::host::{Masked, RawFd, Until, Wakes, below};
+use crate::registry::Held;
+use crate::registry::nest::NEWS_BELOW;
+use crate::registry::note::{DISABLED, FILE, FORCED, TRIGGERED};
+use crate::registry::wait::Woken;
+
+/// Events that are taken under one lock.
+const CHUNK: usize = 32;
+
+/// Looks at everything that tells nobody. Before changes it fixes what came before them. Which look that was, if it has
+/// named everything that is ready.
+pub fn gather(kq: RawFd) -> Result<Option<u32>> {
+    let mask = Masked::new();
+    look_below(kq, &mask)?;
+    let held = hold(kq, &mask)?;
+    let looked = look(&held, false)?;
+    held.settle().map_err(set_error)?;
+    Ok(looked)
+}
+
+/// A call on the queue ends: those above hear of what it has linked.
+pub fn tell_above(kq: RawFd) {
+    if let Ok(registry) = super::registry_of(kq) {
+        let mask = Masked::new();
+        let _ = registry.connect_source(kq, &mask);
+        registry.tell_above(kq, &mask);
+    }
+}
+
+fn look_below(kq: RawFd, mask: &Masked) -> Result<()> {
+    super::registry_of(kq)?.look_below(kq, mask)
+}
+
+/// Looks. Which look has named everything that is ready, if one has.
+fn look(held: &Held<'_>, sleepy: bool) -> Result<Option<u32>> {
+    let all = held.gather(sleepy).map_err(set_error)?;
+    let which = all.then(|| held.object.looks.get());
+    held.expire_all();
+    descriptor::look_at_files(held);
+    Ok(which)
+}
+
+/// One wait of a caller.
+#[derive(Clone, Copy)]
+pub struct Wait {
+    kq: RawFd,
+    room: usize,
+    until: Until,
+    taken: usize,
+    /// What was linked when the pass began.
+    end: Option<u64>,
+    slept: bool,
+    /// The program's mask, while the caller has blocked all signals for a sleep.
+    program: Option<u64>,
+    /// Handlers that had run when it began.
+    handlers: u32,
+    /// The look that was made before the changes of the same call.
+    looked: Option<u32>,
+}
+
+/// What one step of a wait came to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Step {
+    /// It is over, with so many events.
+    Done(usize),
+    /// It has to sleep: the caller blocks all signals and goes on.
+    Sleep,
+    /// Something may have happened in a queue below.
+    Again,
+}
+
+impl Wait {
+    /// For up to `room` events. `handlers`: [`Masked::interruptions`] when the call began.
+    pub fn new(kq: RawFd, room: usize, until: Until, handlers: u32) -> Wait {
+        Wait { kq, room, until, taken: 0, end: None, slept: false, program: None, handlers, looked: None }
+    }
+
+    /// The queue was looked at in this call already.
+    pub fn after_look(mut self, looked: Option<u32>) -> Wait {
+        self.looked = looked;
+        self
+    }
+
+    /// All signals are blocked; this was the mask before.
+    pub fn may_sleep(&mut self, program: u64) {
+        self.program = Some(program);
+    }
+
+    /// Delivers events to `deliver` (with the index of the first), or says that it has to sleep for one.
+    pub fn step(&mut self, deliver: &mut dyn FnMut(usize, &[Kevent])) -> Result<Step> {
+        loop {
+            let mut chunk = [Kevent::default(); CHUNK];
+            let most = (self.room - self.taken).min(CHUNK);
+            let step = self.fill(chunk.get_mut(..most).unwrap_or_default())?;
+            let filled = match step {
+                Step::Done(filled) => filled,
+                Step::Sleep => return Ok(Step::Sleep),
+                Step::Again => continue,
+            };
+            deliver(self.taken, chunk.get(..filled).unwrap_or_default());
+            self.taken += filled;
+            if filled < CHUNK || self.taken == self.room {
+                return Ok(Step::Done(self.taken));
+            }
+        }
+    }
+
+    /// Fills a chunk, under one section.
+    fn fill(&mut self, chunk: &mut [Kevent]) -> Result<Step> {
+        let mask = self.program.map_or_else(Masked::new, Masked::hardened);
+        if self.end.is_some() {
+            let held = hold(self.kq, &mask)?;
+            return Ok(Step::Done(take(&held, chunk, self.end, None)));
+        }
+        if self.looked.is_none() {
+            look_below(self.kq, &mask)?;
+        }
+        let held = hold(self.kq, &mask)?;
+        let registry = held.registry;
+        let step = self.collect(held, chunk);
+        let _ = registry.connect_source(self.kq, &mask);
+        registry.tell_above(self.kq, &mask);
+        self.program = None;
+        if step == Ok(Step::Again) {
+            self.end = None;
+        }
+        step
+    }
+
+    /// Takes what is there, or sleeps for it.
+    fn collect(&mut self, mut held: Held<'_>, chunk: &mut [Kevent]) -> Result<Step> {
+        let mut woken_with_news = false;
+        loop {
+            // A sleeper brings the news home itself.
+            let known = self.looked.take().filter(|&looked| looked == held.object.looks.get());
+            let all = match known {
+                Some(_) => {
+                    held.proved.set(true); // in the same call
+                    known
+                }
+                None if woken_with_news => None,
+                None => look(&held, self.until != Until::Now)?,
+            };
+            self.end = Some(held.object.links.get());
+            let filled = take(&held, chunk, self.end, all);
+            let over = match self.until {
+                Until::Now => true,
+                Until::At(end) => self.slept && below::now() >= end,
+                Until::Forever => false,
+            };
+            if filled > 0 || over {
+                held.settle().map_err(set_error)?;
+                return Ok(Step::Done(filled));
+            }
+            woken_with_news = false;
+            if known.is_some() && self.until != Until::Now {
+                continue; // now for a sleep
+            }
+            if held.object.linked.get() != 0 {
+                continue; // linked while the others were tested
+            }
+            if held.object.nested.get() != 0 && held.object.untold.get() != 0 {
+                return Ok(Step::Again); // before it sleeps
+            }
+            if held.object.nests.get() == NEWS_BELOW {
+                return Ok(Step::Again);
+            }
+            if self.program.is_none() {
+                self.end = None;
+                held.settle().map_err(set_error)?;
+                let interrupted = Masked::interruptions() != self.handlers;
+                return if interrupted { Err(Errno::EINTR) } else { Ok(Step::Sleep) };
+            }
+            self.slept = true;
+            let (woken, again) = held.sleep(self.kq, 1, chunk.len().min(Wakes::ROOM), self.until);
+            held = match (woken, again) {
+                (Woken::Look | Woken::TimedOut | Woken::Told(..), Some(again)) => again,
+                (woken, again) => {
+                    if let Some(again) = again {
+                        let _ = again.settle();
+                    }
+                    return Err(match woken {
+                        Woken::Interrupted => Errno::EINTR, // K-045
+                        Woken::Failed(error) => set_error(error),
+                        _ => Errno::EBADF, // K-125
+                    });
+                }
+            };
+            if held.object.nests.get() != 0 {
+                return Ok(Step::Again);
+            }
+            woken_with_news = held.object.linked.get() != 0;
+        }
+    }
+}
+
+/// Takes events out of the queue.
+fn take(held: &Held<'_>, chunk: &mut [Kevent], end: Option<u64>, all: Option<u32>) -> usize {
+    let end = end.unwrap_or_default();
+    let mut filled = 0;
+    while let Some(place) = chunk.get_mut(filled)
+        && let Some(note) = held.oldest_note(end)
+    {
+        let enabled = !held.is(note, DISABLED);
+        let ready = enabled && (register::test(held, note, all) || is_stale_oneshot(held, note));
+        held.unlink_note(note);
+        if ready {
+            *place = event(held, note);
+            filled += 1;
+            delivered(held, note);
+        } else if held.note(note).watch.get() != 0 {
+            if enabled {
+                descriptor::wait_for_it(held, note);
+            }
+            let _ = held.fit(held.note(note).watch.get()); // from now on the kernel must tell of it
+        }
+    }
+    filled
+}
+
+/// What the program is told. Flags are those of the knote without the actions (K-071), fflags what happened (K-072).
+fn event(held: &Held<'_>, note: u32) -> Kevent {
+    let (slot, record) = (held.slot(note), held.note(note));
+    let filter = record.filter.get() as i16;
+    let silent = filter == filter::USER && record.flags.get() & u32::from(flag::ONESHOT) != 0;
+    Kevent {
+        ident: slot.ident.get(),
+        filter,
+        flags: record.flags.get() as u16,
+        // Section 14.8: nothing of a one-shot user event is told (K-284).
+        fflags: if filter == filter::TIMER || silent { 0 } else { record.bits.get() },
+        data: if silent { 0 } else { record.data.get() as i64 },
+        udata: slot.user.get() as u64,
+        ext: record.extra.each_ref().map(|cell| cell.get()),
+    }
+}
+
+/// A one-shot is not tested again at retrieval: data that the kernel told of may be gone (K-085).
+fn is_stale_oneshot(held: &Held<'_>, note: u32) -> bool {
+    let record = held.note(note);
+    let once = record.flags.get() & u32::from(flag::ONESHOT) != 0;
+    let was_active = match record.filter.get() as i16 {
+        filter::USER => true,
+        filter::READ => descriptor::was_readable(held, note),
+        _ => false,
+    };
+    held.is(note, FORCED) || once && was_active
+}
+
+fn delivered(held: &Held<'_>, note: u32) {
+    let record = held.note(note);
+    let flags = record.flags.get() as u16;
+    if flags & flag::ONESHOT != 0 {
+        let watch = record.watch.get();
+        held.drop_note(note); // K-085
+        if watch != 0 {
+            let _ = held.fit(watch);
+        }
+        return;
+    }
+    if flags & flag::CLEAR != 0 {
+        if record.watch.get() != 0 && held.is(record.watch.get(), FILE) {
+            record.period.set(record.data.get().wrapping_add(1)); // a file that stays as it is, is no news
+        }
+        record.data.set(0);
+        record.bits.set(0);
+        let empties = record.filter.get() as i16 == filter::EMPTY;
+        held.put(note, TRIGGERED, empties);
+        if empties {
+            descriptor::waited(held, note);
+            descriptor::wait_for_it(held, note);
+        }
+    }
+    if flags & flag::DISPATCH != 0 {
+        held.put(note, DISABLED, true);
+    }
+    if flags & (flag::CLEAR | flag::DISPATCH) == 0 {
+        held.link_again(note); // at the end, for the next call
+    }
+    if record.watch.get() != 0 && (flags & flag::DISPATCH != 0 || filter::WRITE == record.filter.get() as i16)
+    {
+        let _ = held.fit(record.watch.get());
+    }
+}

@@ -1,0 +1,163 @@
+//! Deadlines: an object has a tree of them for each clock, and one alarm of the host's that tells of the first.
+//!
+//! The alarm is a helper descriptor, made when the first deadline is set, and sits in the object's set: pollers and
+//! sleepers hear of it there. It is set only when the first deadline changes. Its number may be closed unseen, so it is
+//! never touched before the set has confirmed that it is the one that hangs there.
+
+use super::Registry;
+use super::cell::Cell32;
+use super::held::Held;
+use super::note::{DISABLED, TIMED, WALL};
+use super::tree::{Nodes, Tree};
+use crate::errno::Result;
+use crate::host::{Alarm, Clock, Cookie, below};
+
+/// Which clock the alarm with this cookie is of.
+pub fn clock_of(arming: u32) -> Clock {
+    if arming == 2 { Clock::Wall } else { Clock::Monotonic }
+}
+
+fn index(clock: Clock) -> usize {
+    usize::from(clock == Clock::Wall)
+}
+
+struct Deadlines(&'static Registry);
+
+impl Nodes for Deadlines {
+    type Key = (u64, u32);
+    fn key(&self, node: u32) -> (u64, u32) {
+        (self.0.arena.note(node).deadline.get(), node)
+    }
+    fn links(&self, node: u32) -> (&'static Cell32, &'static Cell32) {
+        let note = self.0.arena.note(node);
+        (&note.earlier, &note.later)
+    }
+}
+
+impl Held<'_> {
+    fn clock_of_note(&self, note: u32) -> Clock {
+        if self.is(note, WALL) { Clock::Wall } else { Clock::Monotonic }
+    }
+
+    fn deadlines<'a>(&self, clock: Clock, nodes: &'a Deadlines) -> Option<Tree<'a, Deadlines>> {
+        Some(Tree { root: self.object.deadlines.get(index(clock))?, nodes })
+    }
+
+    /// Sets the deadline of a note: [`Held::wind`] has to follow.
+    pub fn give_deadline(&self, note: u32, at: u64, period: u64) {
+        self.take_deadline(note);
+        self.note(note).deadline.set(at);
+        self.note(note).period.set(period);
+        self.put(note, TIMED, true);
+        if let Some(tree) = self.deadlines(self.clock_of_note(note), &Deadlines(self.registry)) {
+            tree.insert(note);
+        }
+    }
+
+    /// Forgets the deadline of a note.
+    pub fn take_deadline(&self, note: u32) {
+        if self.is(note, TIMED) {
+            self.put(note, TIMED, false);
+            if let Some(tree) = self.deadlines(self.clock_of_note(note), &Deadlines(self.registry)) {
+                tree.remove(note);
+            }
+        }
+    }
+
+    /// Counts the deadlines that have passed, and links their notes.
+    pub fn expire(&self, clock: Clock) {
+        let nodes = Deadlines(self.registry);
+        let Some(tree) = self.deadlines(clock, &nodes) else { return };
+        let now = below::clock(clock);
+        while let Some(index) = tree.first() {
+            let note = self.note(index);
+            let (deadline, period) = (note.deadline.get(), note.period.get());
+            if deadline > now {
+                break;
+            }
+            let passed = (now - deadline).checked_div(period).unwrap_or(0) + 1;
+            note.data.set(note.data.get().saturating_add(passed));
+            self.take_deadline(index);
+            if let Some(next) = passed.checked_mul(period).and_then(|by| deadline.checked_add(by))
+                && period != 0
+            {
+                self.give_deadline(index, next, period);
+            }
+            if !self.is(index, DISABLED) {
+                self.link_note(index);
+            }
+        }
+        let _ = self.wind(clock);
+    }
+
+    /// Expires what is due on any clock.
+    pub fn expire_all(&self) {
+        for clock in [Clock::Monotonic, Clock::Wall] {
+            if self.object.deadlines.get(index(clock)).is_some_and(|root| root.get() != 0) {
+                self.expire(clock);
+            }
+        }
+    }
+
+    /// Sets the alarm of a clock to the first deadline. EMFILE, ENFILE, ENOMEM.
+    pub fn wind(&self, clock: Clock) -> Result<()> {
+        let at = index(clock);
+        let (Some(number), Some(time)) = (self.object.alarms.get(at), self.object.alarm_times.get(at)) else {
+            return Ok(());
+        };
+        let nodes = Deadlines(self.registry);
+        let first = self.deadlines(clock, &nodes).and_then(|tree| tree.first());
+        // 0 is "not set".
+        let wanted = first.map_or(0, |note| self.note(note).deadline.get().max(1));
+        if wanted == 0 && number.get() == 0 || wanted == time.get() && time.get() > below::clock(clock) {
+            return Ok(());
+        }
+        self.prove()?;
+        let cookie = Cookie { slot: 0, arming: at as u32 + 1 };
+        let known = Some(Alarm::at(number.get() - 1))
+            .filter(|alarm| number.get() != 0 && alarm.hangs_in(self.set, cookie));
+        let alarm = match known {
+            Some(alarm) => alarm,
+            None => self.new_alarm(clock, cookie)?,
+        };
+        number.set(alarm.fd() + 1);
+        alarm.set(wanted);
+        time.set(wanted);
+        Ok(())
+    }
+
+    fn new_alarm(&self, clock: Clock, cookie: Cookie) -> Result<Alarm> {
+        let alarm = Alarm::make(clock)?;
+        let hung = self.registry.table.entry(alarm.fd()).and_then(|entry| {
+            alarm.hang_in(self.set, cookie)?;
+            entry.set_helper();
+            Ok(())
+        });
+        match hung {
+            Ok(()) => {
+                self.has_source();
+                Ok(alarm)
+            }
+            Err(error) => {
+                below::close(alarm.fd());
+                Err(error)
+            }
+        }
+    }
+
+    /// Closes the alarms, while the set can tell that they are ours.
+    pub fn drop_alarms(&self) {
+        for (at, number) in self.object.alarms.iter().enumerate().filter(|(_, number)| number.get() != 0) {
+            let alarm = Alarm::at(number.get() - 1);
+            let ours =
+                self.set_is_ours() && alarm.hangs_in(self.set, Cookie { slot: 0, arming: at as u32 + 1 });
+            if let Some(entry) = self.registry.table.get(alarm.fd()) {
+                entry.clear_helper();
+            }
+            if ours {
+                below::close(alarm.fd());
+            }
+            number.set(0);
+        }
+    }
+}

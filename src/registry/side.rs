@@ -1,0 +1,87 @@
+//! The side set: where room to write is watched for, if the same descriptor is watched for reading by edges.
+//!
+//! One registration reports both directions at each edge of either, and a note that wants edges would take the peer's
+//! reading for an arrival. Programs that watch both directions of every connection by EV_CLEAR are common. So for them
+//! the object has a second set, a helper, which hangs in the first one. It is made when the first such pair is watched.
+
+use super::held::Held;
+use super::note::SIDE;
+use crate::errno::{Errno, Result};
+use crate::host::{Alarm, Cookie, How, ReadySet, Set, Until, Wakes, below};
+
+impl Held<'_> {
+    /// The side set, if it is there and ours.
+    fn known_side(&self) -> Option<Set> {
+        let number = self.object.side.get();
+        let ours = number != 0 && Alarm::at(number - 1).hangs_in(self.set, Cookie::SIDE_SET);
+        ours.then(|| Set::at(number - 1))
+    }
+
+    fn side(&self) -> Result<Set> {
+        if let Some(side) = self.known_side() {
+            return Ok(side);
+        }
+        let fd = below::sleepers_set()?;
+        let hung = self.registry.table.entry(fd).and_then(|entry| {
+            Alarm::at(fd).hang_in(self.set, Cookie::SIDE_SET)?;
+            entry.set_helper();
+            Ok(())
+        });
+        if let Err(error) = hung {
+            below::close(fd);
+            return Err(error);
+        }
+        self.object.side.set(fd + 1);
+        Ok(Set::at(fd))
+    }
+
+    /// Watches for room to write in the side set; `Err`: it has to be done in the other one.
+    pub fn arm_at_side(&self, watch: u32, cookie: Cookie) -> Result<()> {
+        let side = self.side()?;
+        let fd = self.slot(watch).fd.get();
+        side.arm(&self.object.batch, fd, cookie.at_side(), libc::POLLOUT as u32, How::New)?;
+        self.put(watch, SIDE, true);
+        Ok(())
+    }
+
+    /// Ends that.
+    pub fn disarm_at_side(&self, watch: u32) {
+        if self.is(watch, SIDE) {
+            self.put(watch, SIDE, false);
+            if let Some(side) = self.known_side() {
+                let _ = side.disarm(&self.object.batch, self.slot(watch).fd.get());
+            }
+        }
+    }
+
+    /// Takes in what the side set has.
+    pub fn absorb_side(&self) -> Result<()> {
+        let Some(side) = self.known_side() else { return Err(Errno::EBADF) };
+        let mut wakes = Wakes::new();
+        loop {
+            side.turn(&self.object.batch, &mut wakes, Wakes::ROOM, Until::Now, self.mask)?;
+            for wake in wakes.iter() {
+                self.receive_at_side(wake);
+            }
+            if wakes.len() < Wakes::ROOM {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Closes the side set, while the other one can tell that it is ours.
+    pub fn drop_side(&self) {
+        let number = self.object.side.get();
+        if number == 0 {
+            return;
+        }
+        let side = if self.set_is_ours() { self.known_side() } else { None };
+        if let Some(entry) = self.registry.table.get(number - 1) {
+            entry.clear_helper();
+        }
+        if let Some(side) = side {
+            below::close(side.fd());
+        }
+        self.object.side.set(0);
+    }
+}
