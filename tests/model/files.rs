@@ -6,7 +6,7 @@ use libc::c_int;
 use std::rc::Rc;
 
 /// Far above what the process opens otherwise.
-const FIRST: c_int = 300;
+pub const FIRST: c_int = 300;
 
 /// One open file.
 struct File {

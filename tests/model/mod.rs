@@ -6,6 +6,8 @@
 //! | `rules` | the model: what a port must hold and answer |
 //! | `files` | the numbers under attack and what they are open to |
 //! | `run` | makes each operation on the library and on the model, and compares |
+//! | `program` | what this model and that of kqueue have in common |
+//! | `kq` | kqueue: the same files for it |
 //! | `search` | many programs, and the shortest one that fails (not used by the fuzz target) |
 //! | `sys` | system calls and the library's functions |
 //!
@@ -13,7 +15,9 @@
 //! A program is a pure function of its bytes; nothing here depends on time, or on the library's inside.
 
 pub mod files;
+pub mod kq;
 pub mod op;
+pub mod program;
 pub mod rules;
 pub mod run;
 pub mod sys;

@@ -1,5 +1,6 @@
-//! Operations, and how bytes make them: four bytes each, so that a fuzzer's mutation stays local.
+//! Operations.
 
+use super::program::{Difference, Step};
 use super::sys;
 use super::{PORTS, SLOTS};
 use core::fmt;
@@ -146,7 +147,6 @@ pub fn bits(events: i32) -> String {
     }
 }
 
-/// How often each operation comes, of 128.
 type Maker = fn(usize, usize, u8) -> Op;
 const WEIGHTS: [(u8, Maker); 21] = [
     (10, |_, slot, c| Op::Open(slot, KINDS[c as usize % KINDS.len()])),
@@ -199,35 +199,21 @@ fn alert(port: usize, slot: usize, c: u8) -> Op {
     }
 }
 
-/// Decodes a program: every string of bytes is one.
-pub fn decode(bytes: &[u8]) -> Vec<Op> {
-    bytes.chunks_exact(4).map(|four| op(four[0], four[1], four[2], four[3])).collect()
-}
+impl Step for Op {
+    type Maker = Maker;
+    const TABLE: &'static [(u8, Maker)] = &WEIGHTS;
+    const NEEDED: u64 = 0;
+    const RESTART: Op = Op::Restart;
 
-fn op(code: u8, port: u8, slot: u8, c: u8) -> Op {
-    let mut left = code % 128;
-    for (weight, make) in WEIGHTS {
-        if left < weight {
-            return make(port as usize % PORTS, slot as usize % SLOTS, c);
-        }
-        left -= weight;
+    fn make(maker: Maker, [port, slot, c]: [u8; 3]) -> Op {
+        maker(port as usize % PORTS, slot as usize % SLOTS, c)
     }
-    unreachable!("the weights sum to 128")
-}
 
-/// Which operation a code makes, by index.
-pub fn kind_of(code: u8) -> usize {
-    let mut end = 0;
-    let ends = WEIGHTS.map(|(weight, _)| {
-        end += weight;
-        end
-    });
-    ends.iter().take_while(|&&end| end <= code % 128).count()
-}
+    fn run(program: &[Op], progress: &mut dyn FnMut(usize)) -> Result<(), Difference> {
+        super::run::run(program, progress)
+    }
 
-impl Op {
-    /// Simpler operations to try in this one's place, the simplest first.
-    pub fn simpler(self) -> Vec<Op> {
+    fn simpler(self) -> Vec<Op> {
         let events = |e: i32| [IN, OUT].into_iter().take_while(move |&s| s != e);
         let times = |t: Timeout| {
             [Timeout::Zero, Timeout::Short, Timeout::Never].into_iter().take_while(move |&s| s != t)
@@ -256,8 +242,7 @@ impl Op {
         }
     }
 
-    /// The same with slots and ports renamed.
-    pub fn renamed(self, slot: impl Fn(usize) -> usize, port: impl Fn(usize) -> usize) -> Op {
+    fn renamed(self, slot: &dyn Fn(usize) -> usize, port: &dyn Fn(usize) -> usize) -> Op {
         match self {
             Op::Open(s, kind) => Op::Open(slot(s), kind),
             Op::Close(s, how) => Op::Close(slot(s), how),

@@ -2,26 +2,12 @@
 
 use super::files::{Files, number, slot_of};
 use super::op::{Op, Timeout, bits};
+use super::program::Difference;
 use super::rules::{Port, Up};
 use super::sys::{self, Event, UNTOUCHED};
 use super::{PORTS, SLOTS};
 use core::fmt;
 use libc::c_int;
-
-/// Where library and model differ.
-#[derive(Debug)]
-pub struct Difference {
-    /// Index of the operation.
-    pub step: usize,
-    /// What was seen, and what was expected.
-    pub text: String,
-}
-
-impl fmt::Display for Difference {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "at step {}: {}", self.step, self.text)
-    }
-}
 
 type Outcome = Result<(), String>;
 
@@ -40,7 +26,7 @@ struct World {
 }
 
 /// Runs a program. `progress` is told of each step before it is made.
-pub fn run(program: &[Op], mut progress: impl FnMut(usize)) -> Result<(), Difference> {
+pub fn run(program: &[Op], progress: &mut dyn FnMut(usize)) -> Result<(), Difference> {
     sys::prepare();
     let mut world = World::new();
     for (step, &op) in program.iter().enumerate() {

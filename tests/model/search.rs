@@ -3,8 +3,7 @@
 //! Everything runs in children, so that a crash and a call that never returns are results like any other. The child
 //! says where it is through a shared page; when it has been at one step for too long it is killed.
 
-use crate::model::op::{Op, decode, kind_of};
-use crate::model::run::run;
+use crate::model::program::Step;
 use crate::model::{PORTS, SLOTS};
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::time::{Duration, Instant};
@@ -54,7 +53,7 @@ impl Random {
 
 /// The program of a number in the series of a seed: mostly short ones, each of which starts from nothing. Each has a
 /// choice of the operations only, so that also what takes many of one kind (a full port) comes about.
-pub fn program(seed: u64, number: u64) -> Vec<Op> {
+pub fn program<Op: Step>(seed: u64, number: u64) -> Vec<Op> {
     let mut random = Random::new(seed ^ number.wrapping_mul(0xd6e8_feb8_6659_fd93));
     let length = if number % 16 == 15 { 4000 } else { 40 + random.next() % 400 };
     let choice = match number % 4 {
@@ -64,10 +63,10 @@ pub fn program(seed: u64, number: u64) -> Vec<Op> {
     };
     let mut next = || {
         let [code, rest @ ..] = (random.next() as u32).to_le_bytes();
-        (choice >> kind_of(code) & 1 == 1).then_some([code, rest[0], rest[1], rest[2]])
+        ((choice | Op::NEEDED) >> Op::kind_of(code) & 1 == 1).then_some([code, rest[0], rest[1], rest[2]])
     };
     let bytes: Vec<u8> = (0..length).flat_map(|_| (0..64).find_map(|_| next()).unwrap_or_default()).collect();
-    decode(&bytes)
+    Op::decode(&bytes)
 }
 
 fn shared_page() -> &'static Page {
@@ -98,7 +97,7 @@ impl Page {
 }
 
 /// Runs programs one after the other in a child, until one fails or `steps` are made.
-fn in_child(next: &dyn Fn(u64) -> Option<Vec<Op>>, patience: Duration) -> Result<u64, Failure> {
+fn in_child<Op: Step>(next: &dyn Fn(u64) -> Option<Vec<Op>>, patience: Duration) -> Result<u64, Failure> {
     let page = shared_page();
     // SAFETY: the child runs the programs and ends.
     let child = evshim::interpose::process::fork();
@@ -128,11 +127,11 @@ fn in_child(next: &dyn Fn(u64) -> Option<Vec<Op>>, patience: Duration) -> Result
     result
 }
 
-fn child_main(page: &Page, next: &dyn Fn(u64) -> Option<Vec<Op>>) -> bool {
+fn child_main<Op: Step>(page: &Page, next: &dyn Fn(u64) -> Option<Vec<Op>>) -> bool {
     for number in 0.. {
         let Some(program) = next(number) else { break };
         page.program.store(number, SeqCst);
-        let result = run(&program, |step| {
+        let result = Op::run(&program, &mut |step| {
             page.step.store(step, SeqCst);
             page.steps.fetch_add(1, SeqCst);
         });
@@ -174,30 +173,30 @@ fn wait(child: i32, page: &Page, patience: Duration) -> Result<(), String> {
 }
 
 /// Runs the series of a seed until `steps` steps are made.
-pub fn search(seed: u64, steps: u64) -> Result<u64, Failure> {
+pub fn search<Op: Step>(seed: u64, steps: u64) -> Result<u64, Failure> {
     let made = AtomicU64::new(0);
     let next = |number| {
-        let program = program(seed, number);
+        let program: Vec<Op> = program(seed, number);
         (made.fetch_add(program.len() as u64, SeqCst) < steps).then_some(program)
     };
     in_child(&next, Duration::from_secs(10))
 }
 
 /// Runs one program in a process of its own.
-pub fn check(ops: &[Op], patience: Duration) -> Result<(), Failure> {
+pub fn check<Op: Step>(ops: &[Op], patience: Duration) -> Result<(), Failure> {
     in_child(&|number| (number == 0).then(|| ops.to_vec()), patience).map(drop)
 }
 
 /// The failing program of a series, which fails when it is run alone, or after as few of the programs before it as
 /// are needed. `None`: not even after all of them.
-pub fn reproduce(seed: u64, failure: &Failure) -> Option<Vec<Op>> {
+pub fn reproduce<Op: Step>(seed: u64, failure: &Failure) -> Option<Vec<Op>> {
     let mut before = 0;
     loop {
         let first = failure.program.saturating_sub(before);
         let mut programs: Vec<Vec<Op>> =
             (first..=failure.program).map(|number| program(seed, number)).collect();
         programs.last_mut().expect("the one that failed").truncate(failure.step + 1);
-        let ops = programs.join(&Op::Restart);
+        let ops = programs.join(&Op::RESTART);
         if check(&ops, Duration::from_secs(5)).is_err() {
             return Some(ops);
         }
@@ -208,11 +207,28 @@ pub fn reproduce(seed: u64, failure: &Failure) -> Option<Vec<Op>> {
     }
 }
 
+/// What a failure says, without what it says it of: names in capitals and numbers.
+fn class(text: &str) -> Vec<String> {
+    let of_it = |word: &&str| {
+        word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-')
+            && !["number", "queue", "port", "data", "udata", "fflags"].contains(word)
+    };
+    text.split([' ', ',', ':', ';', '[', ']'])
+        .filter(|word| !word.is_empty())
+        .filter(of_it)
+        .map(str::to_string)
+        .collect()
+}
+
 /// Makes a failing program as short and as simple as it will get within a minute or two. The failure may become
-/// another one on the way.
-pub fn shrink(mut ops: Vec<Op>) -> (Vec<Op>, Failure) {
+/// another one of the same words on the way.
+pub fn shrink<Op: Step>(mut ops: Vec<Op>) -> (Vec<Op>, Failure) {
     let end = Instant::now() + Duration::from_secs(120);
-    let fails = |ops: &[Op]| Instant::now() < end && check(ops, Duration::from_millis(400)).is_err();
+    let words = check(&ops, Duration::from_secs(5)).map_err(|failure| class(&failure.text)).err();
+    let fails = |ops: &[Op]| {
+        let failure = |ops| check(ops, Duration::from_millis(400)).err();
+        Instant::now() < end && failure(ops).is_some_and(|failure| Some(class(&failure.text)) == words)
+    };
     loop {
         let before = ops.clone();
         remove_parts(&mut ops, &fails);
@@ -236,7 +252,7 @@ pub fn shrink(mut ops: Vec<Op>) -> (Vec<Op>, Failure) {
 }
 
 /// Delta debugging: parts of half the length, then of a quarter, down to single operations.
-fn remove_parts(ops: &mut Vec<Op>, fails: &dyn Fn(&[Op]) -> bool) {
+fn remove_parts<Op: Step>(ops: &mut Vec<Op>, fails: &dyn Fn(&[Op]) -> bool) {
     let mut part = ops.len().div_ceil(2).max(1);
     loop {
         let (mut at, mut removed) = (0, false);
@@ -259,7 +275,7 @@ fn remove_parts(ops: &mut Vec<Op>, fails: &dyn Fn(&[Op]) -> bool) {
 }
 
 /// Low numbers, and one port, if that is enough.
-fn rename(ops: &mut Vec<Op>, fails: &dyn Fn(&[Op]) -> bool) {
+fn rename<Op: Step>(ops: &mut Vec<Op>, fails: &dyn Fn(&[Op]) -> bool) {
     for to in 0..SLOTS {
         for from in to + 1..SLOTS {
             let name = |slot| {
@@ -271,21 +287,21 @@ fn rename(ops: &mut Vec<Op>, fails: &dyn Fn(&[Op]) -> bool) {
                     slot
                 }
             };
-            let candidate: Vec<Op> = ops.iter().map(|op| op.renamed(name, |p| p)).collect();
+            let candidate: Vec<Op> = ops.iter().map(|op| op.renamed(&name, &|p| p)).collect();
             let uses = |ops: &[Op], slot: usize| {
-                ops.iter().any(|op| op.renamed(|s| if s == slot { SLOTS } else { s }, |p| p) != *op)
+                ops.iter().any(|op| op.renamed(&|s| if s == slot { SLOTS } else { s }, &|p| p) != *op)
             };
             if uses(ops, from) && !uses(ops, to) && fails(&candidate) {
                 *ops = candidate;
             }
         }
     }
-    let one: Vec<Op> = ops.iter().map(|op| op.renamed(|s| s, |_| 0)).collect();
-    let swapped: Vec<Op> = ops.iter().map(|op| op.renamed(|s| s, |p| PORTS - 1 - p)).collect();
+    let one: Vec<Op> = ops.iter().map(|op| op.renamed(&|s| s, &|_| 0)).collect();
+    let swapped: Vec<Op> = ops.iter().map(|op| op.renamed(&|s| s, &|p| PORTS - 1 - p)).collect();
     let uses_one = one == *ops;
     if !uses_one && fails(&one) {
         *ops = one;
-    } else if !uses_one && swapped.iter().all(|op| op.renamed(|s| s, |_| 0) == *op) && fails(&swapped) {
+    } else if !uses_one && swapped.iter().all(|op| op.renamed(&|s| s, &|_| 0) == *op) && fails(&swapped) {
         *ops = swapped;
     }
 }

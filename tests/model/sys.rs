@@ -31,13 +31,13 @@ fn errno() -> c_int {
     unsafe { *libc::__errno_location() }
 }
 
-fn result(value: c_int) -> Result<c_int, c_int> {
+pub fn result(value: c_int) -> Result<c_int, c_int> {
     if value == -1 { Err(errno()) } else { Ok(value) }
 }
 
 /// Aborts what cannot fail unless the test's own surroundings are broken.
 #[track_caller]
-fn must(value: c_int, what: &str) -> c_int {
+pub fn must(value: c_int, what: &str) -> c_int {
     assert!(value != -1, "{what}: errno {}", errno());
     value
 }
