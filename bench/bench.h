@@ -22,14 +22,16 @@
 #include <time.h>
 #include <unistd.h>
 
-/* The *_FEW sides are the yardstick of a row about growth: the same loop where little is idle. */
-enum side { OURS, BASE, OURS_FEW, BASE_FEW, SIDES };
+/* The *_FEW sides are the yardstick of a row about growth: the same loop where little is idle. OTHER is the loop of a
+ * row about kqueue over libkqueue, where that is installed. */
+enum side { OURS, BASE, OURS_FEW, BASE_FEW, OTHER, SIDES };
 
 /* What the first column of numbers and the limits mean. */
 enum unit {
 	RATIO,  /* nanoseconds per event; ours / base */
 	GROWTH, /* nanoseconds per event; (ours / ours_few) / (base / base_few) */
 	BYTES,  /* bytes per object; ours - base */
+	COUNT,  /* things per object; ours / base */
 };
 
 struct row {
@@ -40,19 +42,24 @@ struct row {
 	enum unit unit;
 	int events;       /* per iteration: results are per event */
 	int sides;        /* 2, or 4 for GROWTH */
+	bool other;       /* and OTHER if it is there */
 	int turns;        /* 0: the usual number */
 	int turn_us;      /* 0: the usual length */
 	bool two_cores;   /* not pinned to one */
 	void (*setup)(const struct row *row);
 	uint64_t (*turn)(enum side side, long iterations); /* nanoseconds taken */
-	int arg[3];       /* for setup */
+	int arg[4];       /* for setup */
 };
 
 /* One list per file, ended by a row without a name. */
 extern const struct row io_rows[], user_rows[], life_rows[], thread_rows[];
+extern const struct row kq_io_rows[], kq_life_rows[], kq_thread_rows[];
 
 /* The C library's own functions: by their plain names this program would get the library's interposers. */
 extern int (*libc_close)(int fd);
+
+/* Does the row that runs have the side OTHER? Its setup may take that back. */
+extern bool other_side;
 
 static inline uint64_t now(void)
 {

@@ -16,14 +16,15 @@ sys.dont_write_bytecode = True  # no __pycache__ in the source tree
 import results  # noqa: E402
 
 BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
-SKELETON = f"# Performance\n\n![Event ports against raw epoll](performance.svg)\n\n{BEGIN}\n{END}\n"
+SKELETON = f"# Performance\n\n![Event ports and kqueue against raw epoll](performance.svg)\n\n{BEGIN}\n{END}\n"
 
-WIDTH, LABEL, BARS, TOP, LINE, HEADING = 900, 400, 400, 62, 18, 26
+WIDTH, LABEL, BARS, TOP, LINE, HEADING, GUEST = 900, 400, 400, 62, 18, 26, 30
 SCALE = 2.0  # the right end of the axis; longer bars are cut, and their number tells
 # Classes with plain colours: not every program that draws SVG knows CSS variables.
 STYLE = """
 text { font: 12px system-ui, "Segoe UI", "DejaVu Sans", sans-serif; fill: #1f2328 }
-.title { font-size: 15px; font-weight: 600 } .head { font-weight: 600 } .dim { fill: #59636e }
+.title { font-size: 15px; font-weight: 600 } .guest { font-size: 14px; font-weight: 600 }
+.head { font-weight: 600 } .dim { fill: #59636e }
 .ground { fill: #ffffff } .grid { stroke: #d1d9e0 } .one { stroke: #59636e; stroke-dasharray: 3 3 }
 .good { fill: #2f6fb3 } .bad { fill: #c4570e } .must { stroke: #1f2328; stroke-width: 2 } .aim { fill: #1f2328 }
 @media (prefers-color-scheme: dark) {
@@ -36,6 +37,13 @@ text { font: 12px system-ui, "Segoe UI", "DejaVu Sans", sans-serif; fill: #1f232
 
 def all_rows(stored):
     return [stored["rows"].get(row["name"], row) for row in stored["catalog"]]
+
+
+def guests(rows):
+    """(heading, rows) of the two interfaces, without an empty one."""
+    parts = ("Event ports", False), ("kqueue", True)
+    found = [(name, [row for row in rows if results.is_kqueue(row) == kqueue]) for name, kqueue in parts]
+    return [(name, part) for name, part in found if part]
 
 
 # ---- the picture -----------------------------------------------------------------------------------------------
@@ -78,17 +86,35 @@ def legend(y):
     ]
 
 
-def picture(rows):
-    """The rows that have limits and are ratios, in groups of one baseline."""
-    drawn = [row for row in rows if row["must"] and row["unit"] != "bytes"]
-    parts, y = [], TOP
-    for base, group in groupby(drawn, key=lambda row: (row["base"], row["unit"])):
+def bars(rows, y):
+    """The rows in groups of one baseline, and where they end."""
+    parts = []
+    for base, group in groupby(rows, key=lambda row: (row["base"], row["unit"])):
         against = base[0] + (" (throughput: longer is faster)" if base[1] == "throughput" else "")
         parts.append(text(LABEL, y + HEADING - 8, f"against {against}", "head"))
         y += HEADING
         for row in group:
             parts += bar(row, y)
             y += LINE
+    return parts, y
+
+
+def counted(row):
+    """What is no ratio of times gets a line of text."""
+    if row["unit"] == "bytes":
+        limits = f"must {row['must']:.0f}, aim {row['aim']:.0f}"
+        return f"{row['what']}: {row['value']:.0f} bytes more than an epoll set ({limits})"
+    return f"{row['what']}: {row['ours']:.2f}; {row['base']}: {row['base_cost']:.2f}"
+
+
+def picture(rows):
+    """The rows that have limits and are ratios of times or throughput, by guest."""
+    parts, y = [], TOP
+    for name, part in guests([row for row in rows if row["must"] and row["unit"] not in results.COUNTED]):
+        y += 0 if y == TOP else GUEST - HEADING
+        parts.append(text(16, y + HEADING - 8, name, "guest"))
+        more, y = bars(part, y)
+        parts += more
     grid = []
     for i in range(9):
         ratio = SCALE * i / 8
@@ -98,14 +124,12 @@ def picture(rows):
             grid.append(text(at(ratio), y + 20, f"{ratio:.1f}", "dim", "middle"))
     height = y + 34
     for row in rows:
-        if row["unit"] == "bytes" and "value" in row:
-            limits = f"must {row['must']:.0f}, aim {row['aim']:.0f}"
-            words = f"{row['what']}: {row['value']:.0f} bytes more than an epoll set ({limits})"
-            parts.append(text(16, height + 6, words, "dim"))
+        if row["unit"] in results.COUNTED and "value" in row:
+            parts.append(text(16, height + 6, counted(row), "dim"))
             height += 18
     size = f'viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}"'
     head = f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img">'
-    title = "Event ports on Linux: cost relative to raw epoll"
+    title = "Event ports and kqueue on Linux: cost relative to raw epoll"
     # The ground is drawn: the page round the picture may be light while the reader's system is dark, or the reverse.
     ground = '<rect class="ground" width="100%" height="100%" rx="8"/>'
     top = [f"<title>{title}</title>", f"<style>{STYLE}</style>", ground]
@@ -126,22 +150,32 @@ def described(stored):
     )
 
 
-def table(stored):
-    lines = [
-        "| row | what | baseline | ours | base | ratio | must | aim | verdict |",
-        "|---|---|---|--:|--:|--:|--:|--:|---|",
-    ]
-    notes = []
-    for row in all_rows(stored):
+def lines_of(rows):
+    """A table of rows. A column more tells our cost relative to libkqueue's, where that was measured."""
+    with_other = any("other" in row for row in rows)
+    head = "| row | what | baseline | ours | base | ratio | must | aim | verdict |"
+    rule = "|---|---|---|--:|--:|--:|--:|--:|---|"
+    lines = [f"{head} of libkqueue's |", f"{rule}--:|"] if with_other else [head, rule]
+    for row in rows:
         name, ours, base, value, low, high, must, aim, verdict = results.cells(row)
         if "value" in row and row["starts"] > 1:
             value += f" ({low} to {high})"
         verdict = f"**{verdict}**" if verdict == "MISSED" else verdict
         columns = [f"`{name}`", row["what"], row["base"], ours, base, value, must, aim, verdict]
+        columns += [results.other_text(row)] if with_other else []
         lines.append("| " + " | ".join(columns) + " |")
-        if "value" not in row:
-            notes.append(f"`{name}` was not measured: {row.get('reason', 'no run so far')}.")
-    return "\n\n".join([described(stored), "\n".join(lines), *notes])
+    return "\n".join(lines)
+
+
+def table(stored):
+    parts = [described(stored)]
+    for name, rows in guests(all_rows(stored)):
+        parts += [f"### {name}", lines_of(rows)]
+        for row in rows:
+            if "value" not in row:
+                parts.append(f"`{row['name']}` was not measured: {row.get('reason', 'no run so far')}.")
+        parts += [f"{note[:1].upper()}{note[1:]}." for note in results.other_notes(rows)]
+    return "\n\n".join(parts)
 
 
 def main():

@@ -25,6 +25,9 @@ def flag(name):
 QUICK = flag("BENCH_QUICK")
 NULL = flag("BENCH_NULL")
 
+NO_LIBKQUEUE = "libkqueue is not installed"
+COUNTED = "bytes", "count"  # units that are no time
+
 REDIS = [
     {
         "name": f"redis_{command}",
@@ -107,10 +110,13 @@ def save(catalog, rows, starts, where):
 
 
 def combine(row, samples):
-    """One result from the (ours, base, value) of several process starts."""
-    ours, base, value = (statistics.median(column) for column in zip(*samples))
+    """One result from the (ours, base, value[, libkqueue, ours / libkqueue]) of several process starts."""
+    ours, base, value = (statistics.median(sample[i] for sample in samples) for i in range(3))
     values = [sample[2] for sample in samples]
-    return {**row, "ours": ours, "base_cost": base, "value": value, "low": min(values), "high": max(values)}
+    result = {**row, "ours": ours, "base_cost": base, "value": value, "low": min(values), "high": max(values)}
+    if all(len(sample) > 3 for sample in samples):  # in every start: libkqueue's cost, and ours relative to it
+        result["other_cost"], result["other"] = (statistics.median(s[i] for s in samples) for i in (3, 4))
+    return result
 
 
 def verdict(row):
@@ -124,6 +130,10 @@ def verdict(row):
     return "met, aim too" if sign * row["value"] <= sign * row["aim"] else "met"
 
 
+def is_kqueue(row):
+    return row["name"].startswith("kq_")
+
+
 def value_text(row, value):
     if not value and row["unit"] != "bytes":
         return "-"
@@ -131,8 +141,8 @@ def value_text(row, value):
 
 
 def cost_text(row, cost):
-    if row["unit"] == "bytes":
-        return f"{cost:.0f} B"
+    if row["unit"] in COUNTED:
+        return f"{cost:.0f} B" if row["unit"] == "bytes" else f"{cost:.2f}"
     return f"{cost:.0f}/s" if row["unit"] == "throughput" else f"{cost:.0f}"
 
 
@@ -154,18 +164,43 @@ def cells(row, plain=False):
     return [row["name"], *measured, limit_text(row, "must"), limit_text(row, "aim"), verdict(row)]
 
 
+def other_text(row):
+    """Our cost relative to libkqueue's."""
+    return f"{row['other']:.3f}" if "other" in row else "-"
+
+
+def other_notes(rows):
+    """Why rows were not compared with libkqueue: each reason once, with its rows unless it is that of all."""
+    able = [row for row in rows if row.get("libkqueue") and not NULL]
+    reasons = {}
+    for row in able:
+        if "other_reason" in row:
+            reasons.setdefault(row["other_reason"], []).append(row["name"])
+    for reason, names in reasons.items():
+        which = "" if len(names) == len(able) else f" in {', '.join(names)}"
+        yield f"against libkqueue{which}: not measured: {reason}"
+
+
 HEAD = ["row", "ours ns", "base ns", "ratio", "lowest", "highest", "must", "aim", "verdict", "baseline"]
 
 
+LEFT = {"row", "verdict", "baseline"}
+
+
 def print_table(rows):
-    table = [HEAD] + [cells(row) + [row["base"]] for row in rows]
-    widths = [max(len(line[i]) for line in table) for i in range(len(HEAD))]
-    for line in table:
-        left = {0, 8, 9}
-        print("  ".join(c.ljust(w) if i in left else c.rjust(w) for i, (c, w) in enumerate(zip(line, widths))).rstrip())
+    head, lines = HEAD, [cells(row) + [row["base"]] for row in rows]
+    if any("other" in row for row in rows):
+        head = [*HEAD[:-1], "of libkqueue's", HEAD[-1]]
+        lines = [[*line[:-1], other_text(row), line[-1]] for line, row in zip(lines, rows)]
+    widths = [max(map(len, column)) for column in zip(head, *lines)]
+    for line in [head, *lines]:
+        padded = (c.ljust(w) if name in LEFT else c.rjust(w) for c, w, name in zip(line, widths, head))
+        print("  ".join(padded).rstrip())
     for row in rows:
         if "reason" in row:
             print(f"{row['name']} was not measured: {row['reason']}")
+    for note in other_notes(rows):
+        print(note)
     missed = [row["name"] for row in rows if verdict(row) == "MISSED"]
     absent = [row["name"] for row in rows if "value" not in row]
     met = sum(verdict(row).startswith("met") for row in rows)

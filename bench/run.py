@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Measures event ports against raw epoll and prints a table. See README.md here.
+"""Measures event ports and kqueue against raw epoll and prints a table. See README.md here.
 
     run.py            every row, or those that BENCH_ROWS names (shell patterns, separated by blanks)
     run.py -l         the rows, with what either side does
@@ -12,13 +12,15 @@ import os
 import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 sys.dont_write_bytecode = True  # no __pycache__ in the source tree
 import results  # noqa: E402
 
 HERE = results.ROOT / "bench"
-SOURCES = ["main.c", "util.c", "io.c", "user.c", "life.c", "threads.c"]
-FLAGS = ["-std=gnu11", "-O2", "-g", "-Wall", "-Wextra", "-pthread", f"-I{results.ROOT}/include/evshim/ports"]
+SOURCES = ["main.c", "util.c", "io.c", "user.c", "life.c", "threads.c", "kq_io.c", "kq_life.c"]
+INCLUDES = [f"-I{results.ROOT}/include/evshim/{guest}" for guest in ("ports", "kqueue")]
+FLAGS = ["-std=gnu11", "-O2", "-g", "-Wall", "-Wextra", "-pthread", *INCLUDES]
 
 
 def compile_all():
@@ -26,6 +28,7 @@ def compile_all():
     programs = {
         "bench": [*SOURCES, *link, "-ldl"],
         "worker-ports": ["-DWITH_PORTS", "worker.c", *link],
+        "worker-kqueue": ["-DWITH_KQUEUE", "worker.c", *link],
         "worker-plain": ["worker.c"],
     }
     results.OUT.mkdir(parents=True, exist_ok=True)
@@ -39,8 +42,9 @@ def catalog():
     listed = subprocess.run([results.OUT / "bench", "-l"], capture_output=True, text=True, check=True).stdout
     rows = []
     for line in listed.splitlines():
-        name, unit, must, aim, what, base = line.split("\t")
-        rows.append({"name": name, "unit": unit, "must": float(must), "aim": float(aim), "what": what, "base": base})
+        name, unit, must, aim, what, base, other = line.split("\t")
+        row = {"name": name, "unit": unit, "must": float(must), "aim": float(aim), "what": what, "base": base}
+        rows.append({**row, "libkqueue": other != "0"})
     return rows
 
 
@@ -65,7 +69,32 @@ def start(row, env):
     if done.returncode or not done.stdout:
         return done.stderr.strip() or f"exit status {done.returncode}"
     kind, _, *fields = done.stdout.strip().split("\t")
-    return fields[0] if kind == "skip" else tuple(map(float, fields[:3]))
+    # Not the number of turns.
+    return fields[0] if kind == "skip" else tuple(map(float, fields[:3] + fields[4:]))
+
+
+def libkqueue():
+    """The path of the shared library, if pkg-config knows it."""
+    asked = ["pkg-config", "--variable=libdir", "libkqueue"]
+    try:
+        done = subprocess.run(asked, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return None
+    if done.returncode:
+        return None
+    return next((str(path) for path in sorted(Path(done.stdout.strip()).glob("libkqueue.so*"))), "libkqueue.so.0")
+
+
+def start_both(row, env, lacks):
+    """The same. If libkqueue cannot do the row, the row is measured without it, from now on."""
+    name = row["name"]
+    if "BENCH_LIBKQUEUE" not in env or name in lacks:
+        return start(row, {key: value for key, value in env.items() if key != "BENCH_LIBKQUEUE"})
+    got = start(row, env)
+    if isinstance(got, str):
+        lacks[name] = got
+        return start_both(row, env, lacks)
+    return got
 
 
 def measure(rows, starts):
@@ -73,8 +102,12 @@ def measure(rows, starts):
     env = dict(os.environ)
     if results.QUICK:
         env.setdefault("BENCH_TURNS", "15")
+    found = env.get("BENCH_LIBKQUEUE") or libkqueue()
+    if found:
+        env["BENCH_LIBKQUEUE"] = found
     samples = {row["name"]: [] for row in rows}
-    reasons = {}
+    reasons, lacks = {}, {}
+    otherwise = "more descriptors needed than allowed" if found else results.NO_LIBKQUEUE
     for turn in range(starts):
         for row in rows:
             name = row["name"]
@@ -82,7 +115,7 @@ def measure(rows, starts):
                 continue
             if sys.stderr.isatty():
                 print(f"\r\033[K{turn + 1}/{starts} {name}", end="", file=sys.stderr, flush=True)
-            got = start(row, env)
+            got = start_both(row, env, lacks)
             if isinstance(got, str):
                 reasons[name] = got
             else:
@@ -90,12 +123,14 @@ def measure(rows, starts):
     if sys.stderr.isatty():
         print("\r\033[K", end="", file=sys.stderr)
     # A row that failed in any start has no result: the starts that went well are not all of the truth.
-    return [
-        {**row, "reason": reasons[row["name"]]}
-        if row["name"] in reasons
-        else results.combine(row, samples[row["name"]])
-        for row in rows
-    ]
+    measured = []
+    for row in rows:
+        name = row["name"]
+        result = {**row, "reason": reasons[name]} if name in reasons else results.combine(row, samples[name])
+        if row["libkqueue"] and "other" not in result:
+            result["other_reason"] = lacks.get(name, otherwise)
+        measured.append(result)
+    return measured
 
 
 def main():

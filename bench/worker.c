@@ -1,15 +1,18 @@
 /*
- * worker.c: the sides of rows that would disturb each other inside one process. Compiled twice: with WITH_PORTS
- * and the library (worker-ports), and without either (worker-plain). Reads numbers, answers each with a number.
+ * worker.c: the sides of rows that would disturb each other inside one process. Compiled three times: with WITH_PORTS
+ * or WITH_KQUEUE and the library (worker-ports, worker-kqueue), and without any of it (worker-plain). Reads numbers,
+ * answers each with a number.
  *
  *   worker fork      n: nanoseconds of n times fork, _exit and waitpid
- *   worker memory    n: bytes of this process' memory that n ports or epoll sets take
+ *   worker memory    n: bytes of this process' memory that n ports, kqueues or epoll sets take
+ *   worker descriptors    n: descriptors that n kqueues or epoll sets take
  *
  * Copyright the evshim authors; MIT or Apache-2.0, at your choice.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE 1
 #endif
+#include <dirent.h>
 #include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -20,8 +23,10 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
-#ifdef WITH_PORTS
+#if defined(WITH_PORTS)
 #include <port.h>
+#elif defined(WITH_KQUEUE)
+#include <sys/event.h>
 #endif
 
 #define PORTS 100
@@ -35,8 +40,10 @@ static void fail(const char *what)
 
 static int create(void)
 {
-#ifdef WITH_PORTS
+#if defined(WITH_PORTS)
 	int queue = port_create();
+#elif defined(WITH_KQUEUE)
+	int queue = kqueue();
 #else
 	int queue = epoll_create1(0);
 #endif
@@ -47,9 +54,16 @@ static int create(void)
 
 static void watch(int queue, int fd)
 {
-#ifdef WITH_PORTS
+#if defined(WITH_PORTS)
 	if (port_associate(queue, PORT_SOURCE_FD, (uintptr_t)fd, POLLIN, NULL) != 0)
 		fail("port_associate");
+#elif defined(WITH_KQUEUE)
+	struct kevent changes[2];
+
+	EV_SET(&changes[0], fd, EVFILT_READ, EV_ADD, 0, 0, NULL);
+	EV_SET(&changes[1], 1, EVFILT_USER, EV_ADD | EV_CLEAR, 0, 0, NULL);
+	if (kevent(queue, changes, 2, NULL, 0, NULL) != 0)
+		fail("kevent");
 #else
 	struct epoll_event event = {.events = EPOLLIN | EPOLLONESHOT, .data.fd = fd};
 
@@ -124,14 +138,49 @@ static uint64_t memory(uint64_t n)
 	return private_bytes() - before;
 }
 
+static uint64_t open_descriptors(void)
+{
+	DIR *directory = opendir("/proc/self/fd");
+	uint64_t n = 0;
+
+	if (!directory)
+		fail("/proc/self/fd");
+	while (readdir(directory))
+		n++;
+	closedir(directory);
+	return n;
+}
+
+/* All watch the same idle pipe. What all queues share is there after the first. */
+static uint64_t descriptors(uint64_t n)
+{
+	uint64_t before;
+	int ends[2];
+
+	if (pipe(ends) != 0)
+		fail("pipe");
+	watch(create(), ends[0]);
+	before = open_descriptors();
+	while (n-- > 0)
+		watch(create(), ends[0]);
+	return open_descriptors() - before;
+}
+
+static const struct role {
+	const char *name;
+	uint64_t (*answer)(uint64_t n);
+} roles[] = {{"fork", forks}, {"memory", memory}, {"descriptors", descriptors}};
+
 int main(int argc, char **argv)
 {
-	const char *role = argc == 2 ? argv[1] : "";
-	uint64_t (*answer)(uint64_t) = strcmp(role, "fork") == 0 ? forks : strcmp(role, "memory") == 0 ? memory : NULL;
+	uint64_t (*answer)(uint64_t) = NULL;
 	uint64_t n;
 
+	for (size_t i = 0; argc == 2 && i < sizeof(roles) / sizeof(roles[0]); i++)
+		if (strcmp(argv[1], roles[i].name) == 0)
+			answer = roles[i].answer;
 	if (!answer) {
-		fprintf(stderr, "usage: worker fork|memory\n");
+		fprintf(stderr, "usage: worker fork|memory|descriptors\n");
 		return 2;
 	}
 	if (answer == forks)
