@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
-# demo.sh: the library at work, from build to a running server. Installs evshim into a private prefix, builds the
-# two example programs against it with pkg-config, serves a directory with several threads on one event port,
-# fetches every file over many parallel connections, and compares what arrived byte by byte. Any difference,
-# wrong answer or late stop ends it with a status other than 0. Loopback only; every step has a time limit.
+# demo.sh: the library at work, from build to running servers. Installs evshim into a private prefix and builds the
+# example programs against it with pkg-config. Event ports: serves a directory with several threads on one port,
+# fetches every file over many parallel connections, and compares what arrived byte by byte. kqueue: an echo server,
+# and a scheduler (demo-kqueue.sh). Any difference, wrong answer or late stop ends it with a status other than 0.
+# Loopback only; every step has a time limit.
 . "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/demo-kqueue.sh"
 cd "$EVSHIM_ROOT"
 
 connections=${DEMO_CONNECTIONS:-100}
@@ -28,19 +30,22 @@ install_and_compile() {
     }
     export PKG_CONFIG_PATH=$prefix/lib/pkgconfig LD_LIBRARY_PATH=$prefix/lib
     mkdir -p "$demo/bin"
-    compile port-httpd port-httpd.c http-conn.c http.c
-    compile port-fetch port-fetch.c
+    compile ports port-httpd port-httpd.c http-conn.c http.c
+    compile ports port-fetch port-fetch.c
+    compile kqueue kq-echo kq-echo.c
+    compile kqueue kq-talk kq-talk.c
+    compile kqueue kq-wheel kq-wheel.c
 }
 
-compile() { # PROGRAM SOURCE...
-    local program=$1 flags sources
-    shift
+compile() { # INTERFACE PROGRAM SOURCE...
+    local interface=$1 program=$2 flags sources
+    shift 2
     sources=("${@/#/examples/}")
-    flags=$(pkg-config --cflags --libs evshim-ports)
+    flags=$(pkg-config --cflags --libs "evshim-$interface")
     # shellcheck disable=SC2086  # flags are words
-    "${CC:-cc}" -std=c11 -O2 -Wall -Wextra -Werror -o "$demo/bin/$program" "${sources[@]}" $flags -pthread
+    "${CC:-cc}" -std=c99 -O2 -Wall -Wextra -Werror -o "$demo/bin/$program" "${sources[@]}" $flags -pthread
     # shellcheck disable=SC2016  # the command line is shown, not run
-    printf 'cc -std=c11 -O2 -o %s %s $(pkg-config --cflags --libs evshim-ports) -pthread\n' "$program" "$*"
+    printf 'cc -std=c99 -O2 -o %s %s $(pkg-config --cflags --libs evshim-%s) -pthread\n' "$program" "$*" "$interface"
 }
 
 # Every size at which something may go wrong: nothing, one byte, around a page, around the server's chunk (64 KiB),
@@ -62,10 +67,10 @@ make_files() {
     (cd "$site" && find . -type f | LC_ALL=C sort | sed 's/^\.//') >"$scratch/paths"
 }
 
-start_server() {
+start_server() { # PROGRAM ARGUMENT...
     local i
     : >"$scratch/server.log" # the loop below may look before the server has opened it
-    "$demo/bin/port-httpd" -p 0 -t "$threads" -i "$idle_seconds" "$site" >"$scratch/server.log" 2>&1 &
+    "$demo/bin/$1" "${@:2}" >"$scratch/server.log" 2>&1 &
     server_pid=$!
     for ((i = 0; i < 100; i++)); do
         port=$(sed -n 's/^listening on .*:\([0-9]*\)$/\1/p' "$scratch/server.log")
@@ -157,7 +162,7 @@ stop_server() {
     [ "$status" -eq 0 ] || die "the server ended with status $status"
     [ $(((after - before) / 1000000)) -lt 1000 ] || die "the server took more than a second to stop"
     printf '%-12s SIGTERM to exit 0 in %d ms\n' "stopped:" $(((after - before) / 1000000))
-    sed -n 's/^served /server:      /p' "$scratch/server.log"
+    sed -n '$s/^/server:      /p' "$scratch/server.log"
 }
 
 make_scratch
@@ -167,7 +172,7 @@ if [ -z "${MAKELEVEL:-}" ] && [ -x scripts/setup.sh ]; then scripts/setup.sh dem
 
 install_and_compile
 make_files
-start_server
+start_server port-httpd -p 0 -t "$threads" -i "$idle_seconds" "$site"
 heading "port-httpd: $threads threads on one event port; port-fetch: $connections connections in one thread"
 fetch "every file" "$scratch/paths" 1 -o "$scratch/got"
 compare
@@ -177,4 +182,5 @@ grep -E '^/sizes/[0-9]{7,}' "$scratch/paths" >"$scratch/large"
 fetch "large files" "$scratch/large" 20
 check_answers
 stop_server
+demo_kqueue
 echo "demo: ok"
