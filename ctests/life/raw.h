@@ -236,7 +236,7 @@ H_UNUSED static void check_usually_in_time(struct lates *l)
 {
 	int n = l->count < LATES ? l->count : LATES;
 	qsort(l->us, (size_t)n, sizeof *l->us, h_compare);
-	if (l->us[n / 2] > 20000LL * slow())
+	if (l->us[n / 2] > 30000LL * slow()) /* 10 ms, and what a busy machine adds */
 		FAIL("usually %lld us late (%d times)", l->us[n / 2], n);
 }
 
