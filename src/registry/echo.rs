@@ -1,13 +1,17 @@
-//! Things that the program does to its own descriptor and that look like arrivals to the kernel: `shutdown`.
+//! Edges of our own doing, which are no news: a change of an edge-triggered registration is one, and so is what the program
+//! does to its own socket by `shutdown`. There is news after them only if there is more than before.
 //!
-//! The edge that they make belongs to the socket, whatever number it is watched under. So every watch of it is looked at
+//! The edge of a `shutdown` belongs to the socket, whatever number it is watched under. So every watch of it is looked at
 //! before, and again after, and what comes then without there being more to read is no news.
 
 use super::Registry;
 use super::held::Held;
-use super::note::ECHO;
+use super::note::{DISABLED, ECHO, EDGES};
 use super::record::KQUEUE;
-use crate::host::{Masked, RawFd, ReadySet, Set, below};
+use crate::errno::Result;
+use crate::host::{Masked, RawFd, ReadySet, Set, Until, Wakes, below, measure};
+
+const OUT: u32 = libc::POLLOUT as u32;
 
 impl Registry {
     /// Runs `work`, which does something to the socket `fd`.
@@ -45,5 +49,49 @@ impl Registry {
             }
             drop(number);
         }
+    }
+}
+
+impl Held<'_> {
+    /// Notes how much there is to read now: more than that after a change is news.
+    pub fn remember_amounts(&self, watch: u32) {
+        let amount = self.amount_of(watch);
+        self.notes_of(watch).for_each(|note| self.note(note).period.set(amount));
+    }
+
+    /// Is there another amount than before?
+    pub fn has_changed(&self, watch: u32, note: u32) -> bool {
+        self.amount_of(watch) != self.note(note).period.get()
+    }
+
+    /// Bytes that can be read from a watch's descriptor.
+    pub fn amount_of(&self, watch: u32) -> u64 {
+        measure::readable(self.slot(watch).fd.get()).unwrap_or(0) as u64
+    }
+
+    /// A look after such a change.
+    pub fn gather_echo(&self, watch: u32) -> Result<()> {
+        let mut wakes = Wakes::new();
+        self.set.turn(&self.object.batch, &mut wakes, Wakes::ROOM, Until::Now, self.mask)?;
+        self.absorb_notes(&wakes, watch);
+        Ok(())
+    }
+
+    /// Before something that makes an edge for a descriptor of our own doing, ...
+    pub fn before_echo(&self, watch: u32) {
+        let _ = self.gather(false);
+        self.remember_amounts(watch);
+        self.put(watch, ECHO, true);
+    }
+
+    /// ... and after it. What has ended sends no more: a note that waits for room is active.
+    pub fn after_echo(&self, watch: u32) {
+        let waits = |note: u32| self.slot(note).want.get() as u32 == OUT && !self.is(note, DISABLED);
+        for note in self.notes_of(watch).filter(|&note| waits(note)) {
+            self.put(note, EDGES, true); // the kernel may show nothing of it
+            self.link_note(note);
+        }
+        let _ = self.gather_echo(watch); // the peer comes later
+        let _ = self.fit(watch);
     }
 }

@@ -1,7 +1,7 @@
 //! The wake registry: one per process, shared by all front ends.
 //!
-//! **Data.** A [`table`] leads from a descriptor number to an object (a port) and to the watches of that number in
-//! every object. An [`record::Object`] has one queue of events in the order in which they were posted, and a ready
+//! **Data.** A [`table`] leads from a descriptor number to an object (a port or a kqueue) and to the watches of that
+//! number in every object. An [`record::Object`] has one queue of events in the order in which they were posted, and a ready
 //! set of the host, whose number the program holds. A [`record::Slot`] is an event, a watch, or a waiter; slots and
 //! objects live in an arena ([`memory`]) and are addressed by index.
 //!
@@ -16,6 +16,9 @@
 //! kind. All are taken inside a section, in which no handler runs ([`crate::host::Masked`]). Control calls that are
 //! made without the object's lock pin the object ([`pin`]).
 //!
+//! **Notes** ([`note`]): an object whose registrations stand (a kqueue) keeps them as notes, several of which may hang on
+//! one watch. [`fit`] makes the kernel's registration serve them, [`gather`] looks, [`nest`] tells queues above.
+//!
 //! **Close** ([`lifetime`]): a number is retired under the locks and before the real close; nothing is held across
 //! that. Sleepers of a port are sent home, and the close waits only for those between their check and the kernel.
 //!
@@ -25,8 +28,10 @@ pub mod alarm;
 pub mod bell;
 pub mod cell;
 pub mod echo;
+pub mod fit;
 pub mod fork;
 pub mod free;
+pub mod gather;
 pub mod held;
 pub mod kept;
 pub mod lifetime;

@@ -1,0 +1,155 @@
+//! Looks at the set of an object with notes: what is ready is linked in the queue.
+
+use super::alarm;
+use super::held::{BELL_DOWN, BELL_UP, Held};
+use super::nest::NEWS_BELOW;
+use super::note::{DISABLED, ECHO, EDGES, ENDS, LEAST, NEST, QUEUED, SIDE};
+use super::record::State;
+use super::watch::{NOTHING, reportable};
+use crate::errno::Result;
+use crate::host::{Cookie, ReadySet, Until, Wake, Wakes};
+
+const OUT: u32 = libc::POLLOUT as u32;
+const HUP: u32 = libc::POLLHUP as u32;
+const RDHUP: u32 = libc::EPOLLRDHUP as u32;
+
+/// What a wake was good for.
+#[derive(PartialEq, Eq)]
+enum Good {
+    /// A note was linked.
+    News,
+    /// Every note that it concerns is linked already.
+    Waiting,
+    /// It concerns none.
+    Unasked,
+    /// A late one of a registration that is no more.
+    Nothing,
+}
+impl Held<'_> {
+    /// Looks at the set: links what is ready. `sleepy`: a sleep may follow, so that nothing may be ready that nobody asks
+    /// for. True if every registration that is ready was named.
+    pub fn gather(&self, sleepy: bool) -> Result<bool> {
+        self.prove()?;
+        self.object.looks.increment();
+        let mut wakes = Wakes::new();
+        let mut first = true;
+        loop {
+            self.set.turn(&self.object.batch, &mut wakes, Wakes::ROOM, Until::Now, self.mask)?;
+            let (waiting, unasked) = self.absorb_notes(&wakes, 0);
+            let full = wakes.len() == Wakes::ROOM;
+            let mut again = full && !waiting;
+            if unasked && (full || sleepy && self.object.linked.get() == 0) {
+                again |= self.fit_idlers(&wakes);
+            }
+            if !again {
+                return Ok(first && !full);
+            }
+            first = false;
+        }
+    }
+
+    /// Takes in what a turn brought: is there one that is linked already, is there one that nobody asks for?
+    pub fn absorb_notes(&self, wakes: &Wakes, echo: u32) -> (bool, bool) {
+        let (mut waiting, mut unasked) = (false, false);
+        for wake in wakes.iter() {
+            match wake.cookie {
+                Cookie::BELL if self.object.bell.get() == BELL_UP => self.object.bell.set(BELL_DOWN),
+                Cookie::BELL => {}
+                Cookie::SIDE_SET => drop(self.absorb_side()),
+                Cookie { slot: 0, arming } => self.expire(alarm::clock_of(arming)),
+                cookie => match self.receive(wake, cookie.slot == echo || self.is(cookie.slot, ECHO)) {
+                    Good::Waiting => waiting = true,
+                    Good::Unasked => unasked = true,
+                    Good::News | Good::Nothing => {}
+                },
+            }
+        }
+        (waiting, unasked)
+    }
+
+    /// The same from the side set.
+    pub fn receive_at_side(&self, wake: Wake) {
+        let Some(cookie) = wake.cookie.from_side() else { return };
+        let watch = cookie.slot;
+        let slot = self.slot(watch);
+        let known = slot.home.get() == self.index && slot.word.state() == State::Armed;
+        if !known || !self.is(watch, SIDE) || slot.cookie.get() != cookie.arming || self.is(watch, ECHO) {
+            return;
+        }
+        for index in self.notes_of(watch) {
+            if self.slot(index).want.get() as u32 == OUT && !self.is(index, DISABLED) {
+                self.link_note(index);
+            }
+        }
+    }
+
+    fn receive(&self, wake: Wake, echo: bool) -> Good {
+        let watch = wake.cookie.slot;
+        let slot = self.slot(watch);
+        let known = slot.home.get() == self.index && slot.word.state() == State::Armed;
+        if !known || slot.mark.get() == NOTHING || slot.cookie.get() != wake.cookie.arming {
+            return if wake.cookie.is_level() { Good::Unasked } else { Good::Nothing };
+        }
+        if self.is_due(watch) && self.confirm_watch(watch).is_err() {
+            return Good::Nothing;
+        }
+        if self.is(watch, NEST) {
+            self.object.nests.set(NEWS_BELOW); // for who looks there
+            return Good::Nothing;
+        }
+        let bits = wake.exact.unwrap_or(!0);
+        let mut good = Good::Unasked;
+        for index in self.notes_of(watch) {
+            let (about, note) = (self.slot(index), self.note(index));
+            let before = about.events.get() as u32;
+            let ended = bits & !before & if before & RDHUP != 0 { ENDS & !HUP } else { ENDS } != 0;
+            if wake.cookie.is_edge() {
+                about.events.set(bits as i32); // not to be had again
+            }
+            let elsewhere = self.is(watch, SIDE) && about.want.get() as u32 == OUT;
+            if elsewhere || self.is(index, DISABLED) || bits & reportable(about.want.get() as u32) == 0 {
+                continue;
+            }
+            if self.is(index, LEAST) && bits & ENDS == 0 && self.amount_of(watch) < note.amount.get() {
+                good = Good::Nothing;
+                continue;
+            }
+            if echo && self.is(index, EDGES) && !ended && !self.has_changed(watch, index) {
+                good = Good::Nothing;
+                continue;
+            }
+            about.events.set(bits as i32);
+            note.seen.set(self.object.looks.get());
+            if self.is(index, QUEUED) {
+                good = if good == Good::News { Good::News } else { Good::Waiting };
+            } else {
+                self.link_note(index);
+                good = Good::News;
+            }
+        }
+        good
+    }
+
+    /// Every so often the kernel is asked whether a registration that fires is that of its number's file.
+    fn is_due(&self, watch: u32) -> bool {
+        let fires = &self.slot(watch).fires;
+        fires.increment();
+        fires.get().is_power_of_two() && fires.get() < 64 || fires.get().is_multiple_of(64)
+    }
+
+    /// Fits registrations that fire for nobody; true if there was one.
+    fn fit_idlers(&self, wakes: &Wakes) -> bool {
+        let mut some = false;
+        for wake in wakes.iter().filter(|wake| wake.cookie.is_level()) {
+            let (watch, slot) = (wake.cookie.slot, self.slot(wake.cookie.slot));
+            let known = slot.home.get() == self.index && slot.word.state() == State::Armed;
+            if !known || slot.mark.get() == NOTHING || slot.cookie.get() != wake.cookie.arming {
+                some |= self.prove().is_ok() && self.cut(wake.cookie);
+            } else if slot.want.get() as u32 != self.asked(watch).0 {
+                let _ = self.fit_exactly(watch);
+                some = true;
+            }
+        }
+        some
+    }
+}
