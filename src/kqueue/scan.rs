@@ -11,8 +11,8 @@ use crate::registry::nest::NEWS_BELOW;
 use crate::registry::note::{DISABLED, FILE, FORCED, TRIGGERED};
 use crate::registry::wait::Woken;
 
-/// Events that are taken under one lock.
-const CHUNK: usize = 32;
+/// Events that are taken under one lock. On the stack, and cleared for each call.
+const CHUNK: usize = 16;
 
 /// Looks at everything that tells nobody. Before changes it fixes what came before them. Which look that was, if it has
 /// named everything that is ready.
