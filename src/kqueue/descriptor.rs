@@ -161,24 +161,29 @@ fn read(held: &Held<'_>, note: u32, fd: RawFd, kind: Kind, said: Option<u32>) ->
         let count = held.registry.queue_length(fd).unwrap_or(0);
         return Ok(Found { ready: count > 0, data: count.into(), ..Found::default() });
     }
-    let listens = |kind| matches!(kind, Kind::Listener | Kind::LocalListener);
-    let amount = if listens(kind) { Ok(0) } else { measure::readable(fd) };
-    // A connection has bytes, however few: this one has become a listener since it was added.
-    let kind = match amount {
-        Err(Errno::EINVAL) if kind == Kind::Stream => look_again(held, note, fd)?,
-        _ => kind,
-    };
-    let data = amount.unwrap_or(0);
     // What can be read tells by itself that it can be; an end has to be asked for anew.
     let level = held.slot(held.note(note).watch.get()).mark.get() == LEVEL;
+    let can =
+        |bits| level && bits & IN != 0 || kind == Kind::Pipe && measure::readable(fd).is_ok_and(|n| n > 0);
     let bits = match said {
-        Some(bits) if bits & ENDS == 0 && (bits & IN != 0 && level || data > 0 && kind == Kind::Pipe) => IN,
+        Some(bits) if bits & ENDS == 0 && can(bits) => IN,
         _ => {
             let bits = below::sample(fd, IN | RDHUP)?;
             held.slot(note).events.set(bits as i32);
             bits
         }
     };
+    if bits & (IN | ENDS) == 0 {
+        return Ok(Found::default());
+    }
+    let listens = matches!(kind, Kind::Listener | Kind::LocalListener);
+    let amount = if listens { Ok(0) } else { measure::readable(fd) };
+    // A connection has bytes, however few: this one has become a listener since it was added.
+    let kind = match amount {
+        Err(Errno::EINVAL) if kind == Kind::Stream => look_again(held, note, fd)?,
+        _ => kind,
+    };
+    let data = amount.unwrap_or(0);
     let silent = bits & (HUP | RDHUP | ERR) == HUP && kind == Kind::Stream; // K-155: never connected
     let eof = match kind {
         Kind::Stream => bits & (HUP | RDHUP | ERR) != 0 && !silent,
