@@ -10,7 +10,6 @@
 use super::super::RawFd;
 use super::below::{self, check};
 use super::proc;
-use core::cell::Cell;
 use core::ffi::{c_int, c_void};
 
 /// What /proc/self/fdinfo tells of a registration.
@@ -31,7 +30,6 @@ struct Errand {
     data: u64,
     /// A number that the child can do without.
     spare: RawFd,
-    done: Cell<bool>,
 }
 
 /// Descriptors that may be of a ghost's file.
@@ -43,9 +41,7 @@ struct Survivors {
 /// Cuts the registration with this cookie out of a living set. False if it is still there: no descriptor of its file is
 /// left in this process. All signals are blocked.
 pub(super) fn cut(set: RawFd, data: u64, spare: RawFd) -> bool {
-    let errand = Errand { set, data, spare, done: Cell::new(false) };
-    send_out(&errand);
-    errand.done.get()
+    send_out(&Errand { set, data, spare }).unwrap_or_else(|| matches!(find(set, data), Some(None)))
 }
 
 /// In the child.
@@ -117,24 +113,27 @@ fn parse(line: &str) -> Option<(RawFd, u64, u64)> {
     Some((number, cookie, inode))
 }
 
-fn send_out(errand: &Errand) {
+/// Does the child say that it is done? By its status, for under emulators it may have a memory of its own. `None`: somebody
+/// else has waited for it.
+fn send_out(errand: &Errand) -> Option<bool> {
     const STACK: usize = 32 << 10;
     let stack = below::map(STACK);
     if stack.is_null() {
-        return;
+        return Some(false);
     }
     let flags = libc::CLONE_VM | libc::CLONE_VFORK;
     let argument = core::ptr::from_ref(errand).cast_mut().cast::<c_void>();
     // SAFETY: the stack is fresh and grows down from its end; the errand outlives the child, for which the kernel
     // makes this thread wait (CLONE_VFORK). All signals are blocked here and so there.
     let child = unsafe { libc::clone(run, stack.add(STACK).cast(), flags, argument) };
-    if child > 0 {
-        let none: *mut c_int = core::ptr::null_mut();
-        // SAFETY: no pointers but null. Without an exit signal only __WALL finds the child.
-        unsafe { libc::syscall(libc::SYS_wait4, child, none, libc::__WALL, none) };
-    }
+    let mut status: c_int = -1;
+    let none: *mut c_int = core::ptr::null_mut();
+    // SAFETY: the status outlives the call. Without an exit signal only __WALL finds the child.
+    let mut wait = || unsafe { libc::syscall(libc::SYS_wait4, child, &raw mut status, libc::__WALL, none) };
+    let told = if child > 0 { check(wait()).is_ok() } else { true };
     // SAFETY: mapped above, and the child is gone.
     unsafe { below::unmap(stack, STACK) };
+    told.then(|| libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0)
 }
 
 /// In the child, whose descriptor table is a copy.
@@ -142,8 +141,8 @@ extern "C" fn run(argument: *mut c_void) -> c_int {
     // SAFETY: the errand of `send_out`.
     let errand = unsafe { &*argument.cast::<Errand>() };
     below::close(errand.spare);
-    errand.done.set(cut_here(errand.set, errand.data));
+    let status = if cut_here(errand.set, errand.data) { 0 } else { 1 };
     // SAFETY: ends this process without running anything of the program's.
-    unsafe { libc::syscall(libc::SYS_exit, 0) };
+    unsafe { libc::syscall(libc::SYS_exit, status) };
     0
 }

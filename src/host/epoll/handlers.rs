@@ -164,7 +164,8 @@ fn exchange_alone(signal: c_int, new: Option<&Action>) -> Result<Action> {
     let flags = FLAGS.get(signal as usize);
     let given =
         flags.map_or(0, |flags| new.map_or(flags.load(Acquire), |new| flags.swap(new.sa_flags, AcqRel)));
-    let mut with_info = old.sa_flags & given & libc::SA_SIGINFO;
+    let is_handler = old.sa_sigaction > libc::SIG_IGN;
+    let mut with_info = old.sa_flags & libc::SA_SIGINFO & if is_handler { !0 } else { given };
     if let Some(place) = place_of(signal, old.sa_sigaction) {
         with_info = place.flags.load(Acquire) & libc::SA_SIGINFO;
         old.sa_sigaction = place.handler.load(Acquire);
