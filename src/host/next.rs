@@ -8,7 +8,7 @@
 #![allow(unsafe_code)]
 
 use core::ffi::{CStr, c_void};
-use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering::*};
+use core::sync::atomic::{AtomicPtr, AtomicU8, AtomicUsize, Ordering::*};
 
 /// The next definition of one function.
 pub struct Next<F> {
@@ -75,6 +75,35 @@ pub fn is_ours(name: &'static CStr) -> bool {
     let found = unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) };
     let base = object_of(found);
     base.is_some() && base == object_of(core::ptr::from_ref(&HERE).cast())
+}
+
+/// A question about the process's symbols, asked once: `dlsym` allocates when it finds nothing, and a child may make its
+/// registry in a handler.
+pub struct Answer(AtomicU8);
+
+impl Answer {
+    /// Not asked yet.
+    pub const fn new() -> Answer {
+        Answer(AtomicU8::new(0))
+    }
+
+    /// The answer.
+    pub fn get(&self, ask: impl FnOnce() -> bool) -> bool {
+        match self.0.load(Relaxed) {
+            0 => {
+                let answer = ask();
+                self.0.store(1 + u8::from(answer), Relaxed);
+                answer
+            }
+            known => known == 2,
+        }
+    }
+}
+
+impl Default for Answer {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 /// Does the process have a symbol of this name?

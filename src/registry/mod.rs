@@ -116,9 +116,18 @@ impl Settings {
 fn may_keep_errors() -> bool {
     let calls = [c"read", c"recv", c"write", c"send", c"getsockopt", c"connect"];
     let sanitizers = [c"__asan_init", c"__tsan_init", c"__msan_init"];
-    below::environment_number(c"EVSHIM_KEEP_ERRORS") != Some(0)
-        && next::is_ours(c"splice")
-        && (calls.into_iter().all(next::is_ours) || sanitizers.into_iter().any(next::exists))
+    let are_ours = || {
+        next::is_ours(c"splice")
+            && (calls.into_iter().all(next::is_ours) || sanitizers.into_iter().any(next::exists))
+    };
+    static ANSWER: next::Answer = next::Answer::new();
+    below::environment_number(c"EVSHIM_KEEP_ERRORS") != Some(0) && ANSWER.get(are_ours)
+}
+
+/// See `Registry::sees_closes`.
+fn sees_closes() -> bool {
+    static ANSWER: next::Answer = next::Answer::new();
+    ANSWER.get(|| next::is_ours(c"close") && next::is_ours(c"epoll_create1"))
 }
 
 /// Counts registries. A child goes on from its parent's number.
@@ -135,7 +144,7 @@ impl Registry {
             settings: Settings::read(),
             moved: cell::Cell32::default(),
             serial: MADE.fetch_add(1, Relaxed) + 1,
-            sees_closes: next::is_ours(c"close") && next::is_ours(c"epoll_create1"),
+            sees_closes: sees_closes(),
         })
     }
 }

@@ -13,7 +13,7 @@
 use super::below::{self, check};
 use super::{masked, owed};
 use crate::errno::Result;
-use crate::host::next::{self, Next};
+use crate::host::next::{self, Answer, Next};
 use core::ffi::{c_int, c_void};
 use core::mem::MaybeUninit;
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, AtomicUsize, Ordering::*};
@@ -208,7 +208,8 @@ pub(super) fn first_word(set: &libc::sigset_t) -> u64 {
 /// Valgrind restores the mask that it remembers, not the one that a handler wrote into its frame: nothing can be
 /// postponed there. Every program that runs in it has this function, from a library that it preloads.
 fn under_valgrind() -> bool {
-    next::exists(c"_vgnU_freeres")
+    static ANSWER: Answer = Answer::new();
+    ANSWER.get(|| next::exists(c"_vgnU_freeres"))
 }
 
 /// Takes over handlers that were installed behind our back, if from now on none can be: the process resolves
