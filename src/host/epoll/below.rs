@@ -122,15 +122,16 @@ pub struct Identity {
 
 /// The identity of an open file; EBADF.
 pub fn identity(fd: RawFd) -> Result<Identity> {
-    let stat = stat(fd)?;
+    let stat = stat(fd, libc::STATX_INO)?;
     let device = u64::from(stat.stx_dev_major) << 32 | u64::from(stat.stx_dev_minor);
     Ok(Identity { device, inode: stat.stx_ino })
 }
 
-fn stat(fd: RawFd) -> Result<libc::statx> {
+/// The wanted fields (`STATX_…`) of what the kernel knows of an open file; EBADF.
+pub(super) fn stat(fd: RawFd, want: libc::c_uint) -> Result<libc::statx> {
     // SAFETY: all-zero is a valid statx.
     let mut stat: libc::statx = unsafe { core::mem::zeroed() };
-    let (flags, want) = (libc::AT_EMPTY_PATH, libc::STATX_INO);
+    let flags = libc::AT_EMPTY_PATH;
     // SAFETY: the path is a C string, `stat` outlives the call.
     check(unsafe { libc::syscall(libc::SYS_statx, fd, c"".as_ptr(), flags, want, &raw mut stat) })?;
     Ok(stat)

@@ -1,7 +1,7 @@
 //! How much there is to read or room to write: what the kernel tells of a descriptor beyond its poll bits.
 
 use super::super::RawFd;
-use super::below::check;
+use super::below::{check, stat};
 use crate::errno::{Errno, Result};
 use core::mem::{MaybeUninit, size_of};
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -62,12 +62,7 @@ fn number(fd: RawFd, request: libc::c_ulong) -> Result<i32> {
 
 /// The kind of an open descriptor. EBADF.
 pub fn kind(fd: RawFd) -> Result<Kind> {
-    // SAFETY: all-zero is a valid statx.
-    let mut stat: libc::statx = unsafe { core::mem::zeroed() };
-    let (flags, want) = (libc::AT_EMPTY_PATH, libc::STATX_TYPE);
-    // SAFETY: the path is a C string, `stat` outlives the call.
-    check(unsafe { libc::syscall(libc::SYS_statx, fd, c"".as_ptr(), flags, want, &raw mut stat) })?;
-    Ok(match u32::from(stat.stx_mode) & libc::S_IFMT {
+    Ok(match u32::from(stat(fd, libc::STATX_TYPE)?.stx_mode) & libc::S_IFMT {
         libc::S_IFIFO => Kind::Pipe,
         libc::S_IFREG => Kind::File,
         libc::S_IFDIR => Kind::Directory,
@@ -254,12 +249,7 @@ pub fn pipe_room(fd: RawFd) -> Result<i64> {
 
 /// Bytes from the offset of a file to its end; negative beyond that.
 pub fn to_the_end(fd: RawFd) -> Result<i64> {
-    // SAFETY: all-zero is a valid statx.
-    let mut stat: libc::statx = unsafe { core::mem::zeroed() };
-    let (flags, want) = (libc::AT_EMPTY_PATH, libc::STATX_SIZE);
-    // SAFETY: the path is a C string, `stat` outlives the call.
-    check(unsafe { libc::syscall(libc::SYS_statx, fd, c"".as_ptr(), flags, want, &raw mut stat) })?;
-    Ok(stat.stx_size as i64 - offset(fd)?)
+    Ok(stat(fd, libc::STATX_SIZE)?.stx_size as i64 - offset(fd)?)
 }
 
 /// Does a file have bytes at an offset, or at its own? Of what has no offsets: can any be read?
