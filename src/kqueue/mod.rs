@@ -16,7 +16,7 @@ pub mod user;
 
 use crate::errno::{Errno, Result};
 use crate::host::{Masked, RawFd, below};
-use crate::registry::lifetime::{Kind, Seen};
+use crate::registry::lifetime::Kind;
 use crate::registry::memory::MOST_OBJECTS;
 use crate::registry::record::KQUEUE;
 use crate::registry::{self, Held, Registry};
@@ -126,18 +126,9 @@ fn set_error(error: Errno) -> Errno {
 /// A call found that the number is no kqueue any more: its close was unseen.
 pub fn seen_off<T>(kq: RawFd, result: Result<T>) -> Result<T> {
     if let Err(Errno::EBADF) = result {
-        retire_if_gone(kq);
+        let _ = registry_of(kq).map(|registry| registry.retire_unproved(kq, &Masked::new()));
     }
     result
-}
-
-#[cold]
-fn retire_if_gone(kq: RawFd) {
-    let Ok(registry) = registry_of(kq) else { return };
-    let mask = Masked::new();
-    if registry.hold(kq, &mask).is_some_and(|held| held.prove().is_err()) {
-        registry.retire(kq, Seen::After, &mask);
-    }
 }
 
 /// Is the number open?

@@ -12,7 +12,7 @@ pub mod status;
 
 use crate::errno::{Errno, Result};
 use crate::host::{Masked, RawFd, below};
-use crate::registry::lifetime::{Kind, Seen};
+use crate::registry::lifetime::Kind;
 use crate::registry::record::PORT;
 use crate::registry::{self, Held, Registry};
 
@@ -60,18 +60,9 @@ fn hold_proved<'m>(port: RawFd, mask: &'m Masked) -> Result<Held<'m>> {
 /// is no port, so that nothing is posted to it any more.
 pub fn seen_off<T>(port: RawFd, result: Result<T>) -> Result<T> {
     if let Err(Errno::EBADF | Errno::EBADFD) = result {
-        retire_if_gone(port);
+        let _ = registry_of(port).map(|registry| registry.retire_unproved(port, &Masked::new()));
     }
     result
-}
-
-#[cold]
-fn retire_if_gone(port: RawFd) {
-    let Ok(registry) = registry_of(port) else { return };
-    let mask = Masked::new();
-    if registry.hold(port, &mask).is_some_and(|held| held.prove().is_err()) {
-        registry.retire(port, Seen::After, &mask);
-    }
 }
 
 /// The same without taking the lock, for calls that need another lock first.

@@ -102,14 +102,29 @@ impl Registry {
 
     /// The number is given up: its watches end everywhere (R4.20), and it names no object any more.
     pub fn retire(&'static self, fd: RawFd, seen: Seen, mask: &Masked) {
+        self.retire_if(fd, seen, mask, &|_| true);
+    }
+
+    /// The same, of what `gone` is true for. It is asked under the lock of the watches' number, then under that of the
+    /// object: the number may have gone and come since its close was suspected, and what is there now must stay.
+    fn retire_if(
+        &'static self,
+        fd: RawFd,
+        seen: Seen,
+        mask: &Masked,
+        gone: &dyn Fn(Option<&Held<'_>>) -> bool,
+    ) {
         let Some(entry) = self.table.get(fd) else { return };
-        if entry.helper() {
+        if entry.helper() && gone(None) {
             entry.clear_helper();
         }
         if entry.watches.get() != 0 {
-            self.drop_watches(fd, mask);
+            self.drop_watches(fd, mask, gone);
         }
         while let Some(held) = self.hold(fd, mask) {
+            if !gone(Some(&held)) {
+                return;
+            }
             if !held.object.pins.any() {
                 self.retire_number(held, fd, seen);
                 return;
@@ -118,6 +133,16 @@ impl Registry {
             drop(held);
             pins.await_none();
         }
+    }
+
+    /// A call found that the number is not the object that it names: its close was unseen.
+    #[cold]
+    pub fn retire_unproved(&'static self, fd: RawFd, mask: &Masked) {
+        let unproved = |held: &Held<'_>| held.prove().is_err();
+        self.retire_if(fd, Seen::After, mask, &|held| match held {
+            Some(held) => unproved(held),
+            None => self.hold(fd, mask).is_some_and(|held| unproved(&held)),
+        });
     }
 
     fn retire_number(&'static self, mut held: Held<'_>, fd: RawFd, seen: Seen) {
@@ -202,9 +227,7 @@ impl Registry {
     /// Involved numbers of a range that are open no more, after a call whose closes could not be foreseen.
     pub fn retire_closed(&'static self, first: u32, last: u32, mask: &Masked) {
         for fd in self.table.involved(first, last) {
-            if !below::is_open(fd) {
-                self.retire(fd, Seen::After, mask);
-            }
+            self.retire_if(fd, Seen::After, mask, &|_| !below::is_open(fd));
         }
     }
 }

@@ -64,9 +64,12 @@ impl Registry {
         }
     }
 
-    /// Ends every watch of a number, in every object (R4.20), and withdraws their queued events.
-    pub fn drop_watches(&'static self, fd: RawFd, mask: &Masked) {
+    /// Ends every watch of a number, in every object (R4.20), and withdraws their queued events, if the file is `gone`.
+    pub fn drop_watches(&'static self, fd: RawFd, mask: &Masked, gone: &dyn Fn(Option<&Held<'_>>) -> bool) {
         let Ok(number) = self.hold_number(fd, mask) else { return };
+        if !gone(None) {
+            return;
+        }
         loop {
             let index = number.entry.watches.get();
             if index == 0 {
