@@ -59,6 +59,49 @@ TEST(tcp_clear, "K-087 K-140")
 	close(kq);
 }
 
+/* The peer's kernel says when it likes (40 ms, as a rule) that it has seen the end of our side: that is no arrival. */
+TEST(acknowledged_end_is_no_arrival, "K-087 K-156")
+{
+	for (int added_first = 0; added_first < 2; added_first++) {
+		int kq = new_kq(), fds[2];
+		make_tcp(fds);
+		for (int i = 0; i < 3; i++) { /* a conversation, so that the acknowledgement is a late one */
+			send_bytes(fds[0], 1);
+			wait_for(fds[1], POLLIN);
+			read_bytes(fds[1], 1);
+			send_bytes(fds[1], 1);
+			wait_for(fds[0], POLLIN);
+			read_bytes(fds[0], 1);
+		}
+		send_bytes(fds[1], 5);
+		wait_for(fds[0], POLLIN);
+		if (added_first) {
+			add_read(kq, fds[0], EV_CLEAR, U(1));
+			expect(kq, fds[0], EVFILT_READ, EV_CLEAR, 0, 5, U(1));
+		}
+		CHECK_OK(shutdown(fds[0], SHUT_WR));
+		if (!added_first) {
+			add_read(kq, fds[0], EV_CLEAR, U(1));
+			expect(kq, fds[0], EVFILT_READ, EV_CLEAR, 0, 5, U(1));
+		}
+		for (int i = 0; i < 5; i++) {
+			sleep_ms(30);
+			expect_none(kq);
+		}
+		read_bytes(fds[0], 2);
+		send_bytes(fds[1], 2); /* as many as before, and yet an arrival */
+		expect(kq, fds[0], EVFILT_READ, EV_CLEAR, 0, 5, U(1));
+		expect_none(kq);
+		send_bytes(fds[1], 2);
+		expect(kq, fds[0], EVFILT_READ, EV_CLEAR, 0, 7, U(1));
+		CHECK_OK(shutdown(fds[1], SHUT_WR));
+		expect(kq, fds[0], EVFILT_READ, EV_CLEAR | EV_EOF, 0, 7, U(1));
+		expect_none(kq);
+		close_pipe(fds);
+		close(kq);
+	}
+}
+
 TEST(backlog, "K-141")
 {
 	struct sockaddr_in address;

@@ -67,6 +67,9 @@ fn next_shutdown(fd: c_int, how: c_int) -> c_int {
 /// shutdown(2).
 #[cfg_attr(not(test), unsafe(no_mangle))]
 pub extern "C" fn shutdown(fd: c_int, how: c_int) -> c_int {
+    if how != libc::SHUT_RD {
+        measure::side_was_ended();
+    }
     match current().filter(|registry| registry.has_notes()).and_then(super::of_this_process) {
         None => next_shutdown(fd, how),
         Some(registry) => {

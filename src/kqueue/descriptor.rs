@@ -45,6 +45,9 @@ pub fn make(held: &Held<'_>, number: &HeldNumber, note: u32, change: &Kevent) ->
     held.slot(note).fd.set(fd);
     touch(held, note, change);
     choose_edges(held, note, kind);
+    if kind == Kind::Stream && held.is(note, EDGES) && measure::may_be_half() {
+        held.find_half(watch);
+    }
     if held.is(watch, NEST) {
         held.put(note, EDGES, true);
     }

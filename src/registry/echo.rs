@@ -2,11 +2,12 @@
 //! does to its own socket by `shutdown`. There is news after them only if there is more than before.
 //!
 //! The edge of a `shutdown` belongs to the socket, whatever number it is watched under. So every watch of it is looked at
-//! before, and again after, and what comes then without there being more to read is no news.
+//! before, and again after, and what comes then without there being more to read is no news. A TCP connection makes another
+//! edge when its peer has acknowledged the end, which may be much later: from then on only what it has received counts.
 
 use super::Registry;
 use super::held::Held;
-use super::note::{DISABLED, ECHO, EDGES};
+use super::note::{DISABLED, ECHO, EDGES, HALF};
 use super::record::KQUEUE;
 use crate::errno::Result;
 use crate::host::{Masked, RawFd, ReadySet, Set, Until, Wakes, below, measure};
@@ -53,15 +54,28 @@ impl Registry {
 }
 
 impl Held<'_> {
-    /// Notes how much there is to read now: more than that after a change is news.
+    /// Notes how much has arrived until now: more than that after a change is news. A look has to follow, for what came
+    /// before.
     pub fn remember_amounts(&self, watch: u32) {
-        let amount = self.amount_of(watch);
-        self.notes_of(watch).for_each(|note| self.note(note).period.set(amount));
+        let amount = self.arrived(watch);
+        self.notes_of(watch).for_each(|note| self.note(note).period.set(amount.unwrap_or(u64::MAX)));
     }
 
-    /// Is there another amount than before?
+    /// Has more arrived for a note than when that was asked last?
     pub fn has_changed(&self, watch: u32, note: u32) -> bool {
-        self.amount_of(watch) != self.note(note).period.get()
+        let amount = self.arrived(watch);
+        let before = self.note(note).period.get();
+        self.note(note).period.set(amount.unwrap_or(u64::MAX));
+        amount.is_none_or(|amount| amount != before)
+    }
+
+    /// A measure of what has arrived; `None`: there is none.
+    fn arrived(&self, watch: u32) -> Option<u64> {
+        if self.is(watch, HALF) {
+            measure::tcp_received(self.slot(watch).fd.get())
+        } else {
+            Some(self.amount_of(watch))
+        }
     }
 
     /// Bytes that can be read from a watch's descriptor.
@@ -79,8 +93,9 @@ impl Held<'_> {
 
     /// Before something that makes an edge for a descriptor of our own doing, ...
     pub fn before_echo(&self, watch: u32) {
-        let _ = self.gather(false);
+        self.put(watch, HALF, measure::tcp_received(self.slot(watch).fd.get()).is_some());
         self.remember_amounts(watch);
+        let _ = self.gather(false);
         self.put(watch, ECHO, true);
     }
 
@@ -93,5 +108,12 @@ impl Held<'_> {
         }
         let _ = self.gather_echo(watch); // the peer comes later
         let _ = self.fit(watch);
+        self.find_half(watch);
+    }
+
+    /// Does the socket of a watch have more edges to come that are no news?
+    pub fn find_half(&self, watch: u32) {
+        let over = measure::tcp_sends_no_more(self.slot(watch).fd.get());
+        self.put(watch, HALF, over == Some(true));
     }
 }

@@ -58,8 +58,8 @@ impl Held<'_> {
         self.has_source();
         let echo = edges && before != NOTHING;
         if echo {
-            self.gather(false)?; // edges from before
             self.remember_amounts(watch);
+            self.gather(false)?; // edges from before
         }
         let Some(mark) = self.put_registration(watch, want, edges)? else { return Ok(()) };
         for note in self.notes_of(watch).filter(|&note| self.is(note, QUEUED)) {

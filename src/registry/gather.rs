@@ -3,7 +3,7 @@
 use super::alarm;
 use super::held::{BELL_DOWN, BELL_UP, Held};
 use super::nest::NEWS_BELOW;
-use super::note::{DISABLED, ECHO, EDGES, ENDS, LEAST, NEST, QUEUED, SIDE};
+use super::note::{DISABLED, ECHO, EDGES, ENDS, HALF, LEAST, NEST, QUEUED, SIDE};
 use super::record::State;
 use super::watch::{NOTHING, reportable};
 use crate::errno::Result;
@@ -114,6 +114,7 @@ impl Held<'_> {
                 good = Good::Nothing;
                 continue;
             }
+            let echo = echo || self.is(watch, HALF) && about.want.get() as u32 != OUT;
             if echo && self.is(index, EDGES) && !ended && !self.has_changed(watch, index) {
                 good = Good::Nothing;
                 continue;

@@ -50,6 +50,8 @@ pub const NEST: u32 = 1024;
 pub const ECHO: u32 = 2048;
 /// Of a watch: room to write is watched for in the side set.
 pub const SIDE: u32 = 4096;
+/// Of a watch: the program has ended its side of the connection, whose peer has yet to say that it knows.
+pub const HALF: u32 = 8192;
 
 /// `Slot::mark`: the kernel has an edge-triggered registration.
 pub const EDGE: u32 = 4;

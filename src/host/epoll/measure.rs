@@ -111,6 +111,11 @@ pub fn tcp_sends_no_more(fd: RawFd) -> Option<bool> {
     Some(matches!(tcp_info(fd).ok()?.tcpi_state, 4..=7 | 9 | 11))
 }
 
+/// Bytes that a TCP connection has received since it began, its end included. `None`: it is another socket.
+pub fn tcp_received(fd: RawFd) -> Option<u64> {
+    tcp_info(fd).ok().map(|info| info.tcpi_bytes_received) // since Linux 4.1
+}
+
 fn tcp_info(fd: RawFd) -> Result<libc::tcp_info> {
     let mut info = MaybeUninit::<libc::tcp_info>::zeroed();
     let mut length = size_of::<libc::tcp_info>() as libc::socklen_t;
@@ -121,6 +126,19 @@ fn tcp_info(fd: RawFd) -> Result<libc::tcp_info> {
     })?;
     // SAFETY: all-zero is a valid tcp_info, and the kernel filled a part of it.
     Ok(unsafe { info.assume_init() })
+}
+
+/// Has the program ended its side of any connection?
+static ENDED: AtomicBool = AtomicBool::new(false);
+
+/// The program ends its side of a connection.
+pub fn side_was_ended() {
+    ENDED.store(true, Relaxed);
+}
+
+/// May a connection have been shut down for sending before it was looked at first?
+pub fn may_be_half() -> bool {
+    ENDED.load(Relaxed)
 }
 
 /// The same of a UNIX socket, which only the kernel's socket diagnosis tells.
