@@ -102,6 +102,28 @@ TEST(acknowledged_end_is_no_arrival, "K-087 K-156")
 	}
 }
 
+/* What has arrived before the end of one's own side is told of after it. */
+TEST(arrival_before_the_own_end, "K-087 K-156")
+{
+	int kq = new_kq(), fds[2];
+	make_tcp(fds);
+	add_read(kq, fds[0], EV_CLEAR, U(1));
+	send_bytes(fds[1], 1);
+	expect(kq, fds[0], EVFILT_READ, EV_CLEAR, 0, 1, U(1));
+	send_bytes(fds[1], 3);
+	sleep_ms(5);
+	CHECK_OK(shutdown(fds[0], SHUT_WR));
+	expect(kq, fds[0], EVFILT_READ, EV_CLEAR, 0, 4, U(1));
+	expect_none(kq);
+	send_bytes(fds[1], 3);
+	sleep_ms(5);
+	CHECK_OK(shutdown(fds[0], SHUT_WR)); /* for the second time */
+	expect(kq, fds[0], EVFILT_READ, EV_CLEAR, 0, 7, U(1));
+	expect_none(kq);
+	close_pipe(fds);
+	close(kq);
+}
+
 TEST(backlog, "K-141")
 {
 	struct sockaddr_in address;

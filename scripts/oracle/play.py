@@ -32,7 +32,7 @@ FAMILIES = (os.environ.get("EVSHIM_ORACLE_FAMILIES") or "*").split()
 OF_THE_NETWORK = ("a-tcp", "a-tcp-clear", "a-listen", "a-udp")
 SIDE_BY_SIDE = 24  # sequences of a-timer at once: they sleep, and a crowd would make each other late
 MOST_TIMEOUTS = 40  # after these a library that hangs has shown it
-MOST_REPLAYS = 30
+MOST_REPLAYS = 60
 NAMED = 10  # differing sequences by name, of each family
 LEAST_EXACT = 0.97
 

@@ -54,28 +54,27 @@ impl Registry {
 }
 
 impl Held<'_> {
-    /// Notes how much has arrived until now: more than that after a change is news. A look has to follow, for what came
-    /// before.
-    pub fn remember_amounts(&self, watch: u32) {
-        let amount = self.arrived(watch);
+    /// Takes in the edges from before a change: more than has arrived until now is news after it. `half`: see [`HALF`].
+    pub fn gather_before_echo(&self, watch: u32, half: bool) -> Result<()> {
+        // Measured before the look: what arrives in between makes an edge that the look may miss.
+        let amount = self.arrived(watch, half);
+        let looked = self.gather(false);
+        self.put(watch, HALF, half);
         self.notes_of(watch).for_each(|note| self.note(note).period.set(amount.unwrap_or(u64::MAX)));
+        looked.map(drop)
     }
 
     /// Has more arrived for a note than when that was asked last?
     pub fn has_changed(&self, watch: u32, note: u32) -> bool {
-        let amount = self.arrived(watch);
+        let amount = self.arrived(watch, self.is(watch, HALF));
         let before = self.note(note).period.get();
         self.note(note).period.set(amount.unwrap_or(u64::MAX));
         amount.is_none_or(|amount| amount != before)
     }
 
     /// A measure of what has arrived; `None`: there is none.
-    fn arrived(&self, watch: u32) -> Option<u64> {
-        if self.is(watch, HALF) {
-            measure::tcp_received(self.slot(watch).fd.get())
-        } else {
-            Some(self.amount_of(watch))
-        }
+    fn arrived(&self, watch: u32, half: bool) -> Option<u64> {
+        if half { measure::tcp_received(self.slot(watch).fd.get()) } else { Some(self.amount_of(watch)) }
     }
 
     /// Bytes that can be read from a watch's descriptor.
@@ -93,9 +92,8 @@ impl Held<'_> {
 
     /// Before something that makes an edge for a descriptor of our own doing, ...
     pub fn before_echo(&self, watch: u32) {
-        self.put(watch, HALF, measure::tcp_received(self.slot(watch).fd.get()).is_some());
-        self.remember_amounts(watch);
-        let _ = self.gather(false);
+        let half = measure::tcp_received(self.slot(watch).fd.get()).is_some();
+        let _ = self.gather_before_echo(watch, half);
         self.put(watch, ECHO, true);
     }
 

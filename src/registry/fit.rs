@@ -1,7 +1,7 @@
 //! Registrations that serve the notes of a watch: see [`super::note`] for the two kinds.
 
 use super::held::Held;
-use super::note::{DISABLED, EDGE, EDGES, FILE, NEST, QUEUED, SIDE};
+use super::note::{DISABLED, EDGE, EDGES, FILE, HALF, NEST, QUEUED, SIDE};
 use super::record::State;
 use super::watch::{LEVEL, NOTHING, ONCE};
 use crate::errno::{Errno, Result};
@@ -58,8 +58,7 @@ impl Held<'_> {
         self.has_source();
         let echo = edges && before != NOTHING;
         if echo {
-            self.remember_amounts(watch);
-            self.gather(false)?; // edges from before
+            self.gather_before_echo(watch, self.is(watch, HALF))?;
         }
         let Some(mark) = self.put_registration(watch, want, edges)? else { return Ok(()) };
         for note in self.notes_of(watch).filter(|&note| self.is(note, QUEUED)) {
