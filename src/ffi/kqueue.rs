@@ -3,8 +3,9 @@
 use super::{boundary, pointer};
 use crate::errno::{Errno, Result};
 use crate::host::{Masked, Until, below};
-use crate::kqueue::scan::{self, Step, Wait};
+use crate::kqueue::scan::{self, Glance, Step, Wait};
 use crate::kqueue::{self, Kevent, filter, flag, register};
+use core::cell::Cell;
 use core::ffi::{c_int, c_uint, c_void};
 
 /// FreeBSD's unit of milliseconds, and its absolute time, with values that libkqueue's do not have.
@@ -290,43 +291,51 @@ impl<E: Entry> Call<E> {
     ///
     /// # Safety
     /// As [`kevent`].
+    #[inline]
     unsafe fn go_on(&mut self) -> Result<c_int> {
         let (kq, events) = (self.kq, self.events.0);
         let mut wait = match self.wait {
             Some(wait) => wait,
             // SAFETY: passed on.
-            None => match unsafe { self.begin()? } {
-                Begun::Done(told) => return Ok(told),
-                Begun::Waits(wait) => wait,
+            None => match unsafe { self.begin() } {
+                Ok(Begun::Waits(wait)) => wait,
+                Ok(Begun::Done(told)) => return Ok(told),
+                Err(error) => return kqueue::check(kq).and(Err(error)),
             },
         };
-        let step = wait.step(&mut |at, chunk| {
+        let step = wait.step(|at, chunk| {
             for (index, event) in chunk.iter().enumerate() {
                 // SAFETY: never more entries than the caller has room for.
                 unsafe { events.add(at + index).write_unaligned(E::write(event)) };
             }
         });
-        self.wait = Some(wait);
         match kqueue::seen_off(kq, step)? {
             Step::Done(taken) => Ok(taken as c_int),
-            Step::Sleep | Step::Again => Ok(SLEEP),
+            Step::Sleep | Step::Again => {
+                self.wait = Some(wait);
+                Ok(SLEEP)
+            }
         }
     }
 
     /// # Safety
     /// As [`kevent`].
+    #[inline]
     unsafe fn begin(&self) -> Result<Begun> {
         let flags = self.flags?;
-        kqueue::check(self.kq)?;
+        if self.changes.1 > 0 || self.events.1 == 0 {
+            kqueue::check(self.kq)?; // else the wait does
+        }
         // K-031
         let nchanges = usize::try_from(self.changes.1).map_err(|_| Errno::EINVAL)?;
         let room = usize::try_from(self.events.1).map_err(|_| Errno::EINVAL)?;
-        let mut looked = None;
+        let glance = Cell::new(Glance::default());
         if nchanges > 0 {
             pointer::check(self.changes.0, nchanges)?;
-            looked = kqueue::seen_off(self.kq, scan::gather(self.kq))?;
+            kqueue::seen_off(self.kq, scan::begin(self.kq))?;
             // SAFETY: the caller's lists.
-            let told = unsafe { apply(self.kq, (self.changes.0, nchanges), (self.events.0, room)) };
+            let told = unsafe { apply(self.kq, (self.changes.0, nchanges), (self.events.0, room), &glance) };
+            let told = kqueue::seen_off(self.kq, told);
             if !matches!(told, Ok(None)) || room == 0 {
                 scan::tell_above(self.kq);
             }
@@ -341,7 +350,7 @@ impl<E: Entry> Call<E> {
         // SAFETY: the caller's pointer.
         let until = if immediate { Until::Now } else { unsafe { pointer::read_timeout(self.timeout)? } };
         pointer::check(self.events.0, room)?;
-        Ok(Begun::Waits(Wait::new(self.kq, room, until, self.handlers).after_look(looked)))
+        Ok(Begun::Waits(Wait::new(self.kq, room, until, self.handlers).after_changes(glance.get())))
     }
 }
 
@@ -358,6 +367,7 @@ unsafe fn apply<E: Entry>(
     kq: c_int,
     (changes, count): (*const E, usize),
     (events, room): (*mut E, usize),
+    glance: &Cell<Glance>,
 ) -> Result<Option<usize>> {
     let mut told = 0;
     for begin in (0..count).step_by(STEP) {
@@ -369,10 +379,13 @@ unsafe fn apply<E: Entry>(
         }
         // 3.1, step 4: filter 0 is skipped without a word.
         for change in step.iter().take(length).filter(|change| change.filter != 0) {
-            let error = match register::change(kq, change) {
+            let error = match register::change(kq, change, glance) {
                 Ok(()) if change.flags & flag::RECEIPT == 0 => continue,
                 Ok(()) => 0,
-                Err(error) => error.0,
+                Err(error) => {
+                    kqueue::check_again(kq, error)?;
+                    error.0
+                }
             };
             if told == room {
                 // 3.1, step 5: without room a receipt ends the call, and an error fails it.

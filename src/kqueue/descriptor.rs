@@ -7,7 +7,7 @@ use crate::host::{Clock, RawFd, below};
 use crate::registry::Held;
 use crate::registry::note::{DISABLED, EDGES, ENDS, FILE, LEAST, NEST, TRIGGERED};
 use crate::registry::record::KQUEUE;
-use crate::registry::watch::{HeldNumber, LEVEL, NOTHING};
+use crate::registry::watch::{HeldNumber, LEVEL, NOTHING, reportable};
 
 const LOWAT: u32 = 0x1;
 const FILE_POLL: u32 = super::super::ffi::kqueue::NOTE_FILE_POLL;
@@ -106,16 +106,23 @@ fn low_water(held: &Held<'_>, note: u32) -> i64 {
 pub fn test(held: &Held<'_>, note: u32, fresh: Option<u32>) -> bool {
     let record = held.note(note);
     let watch = record.watch.get();
-    let (seen, looks) = (record.seen.get(), held.object.looks.get());
-    let named = seen == looks && seen != 0;
+    let (looks, want) = (held.object.looks.get(), held.slot(note).want.get() as u32);
     let level = held.slot(watch).mark.get() == LEVEL;
-    if fresh == Some(looks) && level && !named && seen != 0 {
+    // The last look has seen the registration as it is, ...
+    let covered = level && held.slot(watch).since.get() != looks;
+    let bits = held.slot(watch).events.get() as u32;
+    // ... and has found it ready.
+    let named = covered && held.note(watch).seen.get() == looks && bits & reportable(want) != 0;
+    if covered && fresh == Some(looks) && !named && want != 0 {
         return false; // the kernel has just named all that are ready
     }
     let fd = held.slot(note).fd.get();
+    if named {
+        held.slot(note).events.set(bits as i32);
+    }
     // What the kernel said of it last, if that can be relied on: an edge is not repeated.
-    let said =
-        (if level { named } else { record.seen.get() != 0 }).then(|| held.slot(note).events.get() as u32);
+    let said = if level { named } else { record.seen.get() != 0 };
+    let said = said.then(|| held.slot(note).events.get() as u32);
     let kind = Kind::from_number(held.slot(watch).tag.get());
     let found = match record.filter.get() as i16 {
         _ if held.is(watch, FILE) => file(held, note, fd, kind),
@@ -134,7 +141,7 @@ pub fn test(held: &Held<'_>, note: u32, fresh: Option<u32>) -> bool {
             record.data.set(data as u64);
             let flags = record.flags.get() & !u32::from(flag::EOF);
             record.flags.set(if eof { flags | u32::from(flag::EOF) } else { flags });
-            if !ready && level && named && held.slot(note).want.get() != 0 {
+            if !ready && named && want != 0 {
                 // The filter does not agree with the kernel: from now on only changes count.
                 held.put(note, EDGES, true);
                 let _ = held.fit(watch);

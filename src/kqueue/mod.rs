@@ -105,8 +105,9 @@ fn registry_of(kq: RawFd) -> Result<&'static Registry> {
     registry::current().filter(|registry| registry.object_kind(kq) == Some(KQUEUE)).ok_or(Errno::EBADF)
 }
 
+#[inline]
 fn hold<'m>(kq: RawFd, mask: &'m Masked) -> Result<Held<'m>> {
-    let held = registry_of(kq)?.hold(kq, mask);
+    let held = registry::current().and_then(|registry| registry.hold(kq, mask));
     held.filter(|held| held.object.kind.get() == KQUEUE).ok_or(Errno::EBADF)
 }
 
@@ -129,6 +130,14 @@ pub fn seen_off<T>(kq: RawFd, result: Result<T>) -> Result<T> {
         let _ = registry_of(kq).map(|registry| registry.retire_unproved(kq, &Masked::new()));
     }
     result
+}
+
+/// A change has failed: EBADF if that is because the queue is none any more.
+pub fn check_again(kq: RawFd, error: Errno) -> Result<()> {
+    if error != Errno::EBADF {
+        return Ok(());
+    }
+    hold(kq, &Masked::new())?.prove().map_err(set_error)
 }
 
 /// Is the number open?

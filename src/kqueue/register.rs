@@ -1,14 +1,18 @@
 //! One change of a changelist (sections 3.1 and 4).
 
+use super::scan::{self, Glance};
 use super::{Kevent, check_open, descriptor, filter, flag, hold, registry_of, set_error, timer, user};
 use crate::errno::{Errno, Result};
 use crate::host::{Masked, RawFd};
 use crate::registry::Held;
-use crate::registry::note::{DISABLED, EDGES, FORCED};
+use crate::registry::note::{DISABLED, EDGES, FORCED, FRESH};
 use crate::registry::watch::HeldNumber;
+use core::cell::Cell;
 
 /// What a change finds.
 pub struct Found<'a, 'm> {
+    /// What the call knows of the queue.
+    pub glance: &'a Cell<Glance>,
     /// The queue.
     pub held: &'a Held<'m>,
     /// Of a descriptor: its number, ...
@@ -18,20 +22,20 @@ pub struct Found<'a, 'm> {
 }
 
 /// Makes one change. What is wrong with it is its error; the others go on (K-032).
-pub fn change(kq: RawFd, change: &Kevent) -> Result<()> {
+pub fn change(kq: RawFd, change: &Kevent, glance: &Cell<Glance>) -> Result<()> {
     let mut change = *change;
     change.flags &= !flag::SYSTEM; // K-040
     if change.flags & (flag::ENABLE | flag::DISABLE) == flag::ENABLE | flag::DISABLE {
         return Err(Errno::EINVAL); // K-052
     }
     match change.filter {
-        filter::READ | filter::WRITE | filter::EMPTY => of_descriptor(kq, &change),
-        filter::TIMER | filter::USER => of_name(kq, &change),
+        filter::READ | filter::WRITE | filter::EMPTY => of_descriptor(kq, &change, glance),
+        filter::TIMER | filter::USER => of_name(kq, &change, glance),
         _ => Err(Errno::EINVAL), // K-048
     }
 }
 
-fn of_descriptor(kq: RawFd, change: &Kevent) -> Result<()> {
+fn of_descriptor(kq: RawFd, change: &Kevent, glance: &Cell<Glance>) -> Result<()> {
     let registry = registry_of(kq)?;
     let fd = RawFd::try_from(change.ident).map_err(|_| Errno::EBADF)?; // K-049, K-050
     let object = registry.table.get(fd).and_then(|entry| entry.object());
@@ -53,14 +57,19 @@ fn of_descriptor(kq: RawFd, change: &Kevent) -> Result<()> {
     }
     let number = registry.hold_number(fd, &mask)?;
     let held = hold(kq, &mask)?;
-    held.proved.set(true); // by the look at the beginning of the call
+    held.proved.set(glance.get().proved);
+    scan::glance(&held, glance)?;
     let done = match held.find(&number) {
-        Some(watch) => held.confirm_watch(watch).and_then(|()| {
-            let note = held.notes_of(watch).find(|&n| held.note(n).filter.get() == change.filter.into());
-            apply(Found { held: &held, number: Some(&number), watch }, note, change)
+        Some(watch) => trust(&held, watch, change).and_then(|()| {
+            apply(
+                Found { glance, held: &held, number: Some(&number), watch },
+                note_of(&held, watch, change),
+                change,
+            )
         }),
-        None => apply(Found { held: &held, number: Some(&number), watch: 0 }, None, change),
+        None => apply(Found { glance, held: &held, number: Some(&number), watch: 0 }, None, change),
     };
+    glance.set(Glance { proved: held.proved.get(), ..glance.get() });
     let settled = held.settle().map_err(set_error);
     done?;
     settled?;
@@ -73,13 +82,34 @@ fn of_descriptor(kq: RawFd, change: &Kevent) -> Result<()> {
     }
 }
 
-fn of_name(kq: RawFd, change: &Kevent) -> Result<()> {
+fn note_of(held: &Held<'_>, watch: u32, change: &Kevent) -> Option<u32> {
+    held.notes_of(watch).find(|&note| held.note(note).filter.get() == change.filter.into())
+}
+
+/// Does the registration of a watch serve the file that its number names now? EBADF.
+fn trust(held: &Held<'_>, watch: u32, change: &Kevent) -> Result<()> {
+    let Some(note) = note_of(held, watch, change).filter(|_| change.flags & flag::ADD != 0) else {
+        return held.trust_watch(watch);
+    };
+    // Other wishes are likely to be another file's, whose knote would be a new one.
+    let record = held.note(note);
+    let same = record.flags.get() & u32::from(flag::KEPT) == u32::from(change.flags & flag::KEPT)
+        && record.wish.get() == change.fflags
+        && held.slot(note).user.get() as u64 == change.udata;
+    if same { held.trust_watch(watch) } else { held.confirm_watch(watch) }
+}
+
+fn of_name(kq: RawFd, change: &Kevent, glance: &Cell<Glance>) -> Result<()> {
     let mask = Masked::new();
     let held = hold(kq, &mask)?;
-    held.proved.set(true); // as above
+    held.proved.set(glance.get().proved);
     let note = held.by_name(change.filter.into(), change.ident);
-    let done = apply(Found { held: &held, number: None, watch: 0 }, note, change);
-    let settled = held.settle().map_err(set_error);
+    if note.is_some() && change.filter == filter::TIMER {
+        scan::glance(&held, glance)?; // it may have expired
+    }
+    let done = apply(Found { glance, held: &held, number: None, watch: 0 }, note, change);
+    glance.set(Glance { proved: held.proved.get(), ..glance.get() });
+    let settled = held.settle().and_then(|()| held.prove()).map_err(set_error);
     done?;
     settled
 }
@@ -111,13 +141,16 @@ fn apply(found: Found<'_, '_>, note: Option<u32>, change: &Kevent) -> Result<()>
     if change.flags & flag::KEEPUDATA == 0 {
         keep_user(held, note, change); // K-061, K-065, K-066
     }
+    if change.flags & flag::ADD != 0 && held.in_doubt(found.watch) {
+        held.put(note, FRESH, true);
+    }
     match change.filter {
         filter::USER => user::touch(held, note, change),
-        filter::TIMER => timer::touch(held, note, change)?,
+        filter::TIMER => timer::touch(held, note, change, found.glance)?,
         _ => descriptor::touch_again(held, note, change),
     }
     refit(&found)?;
-    look(&found, note);
+    look(&found, note)?;
     refit(&found)
 }
 
@@ -133,17 +166,25 @@ fn refit(found: &Found<'_, '_>) -> Result<()> {
 }
 
 /// An enabled knote is tested at once: it is active if its condition holds now.
-fn look(found: &Found<'_, '_>, note: u32) {
+fn look(found: &Found<'_, '_>, note: u32) -> Result<()> {
     let held = found.held;
     if held.is(note, DISABLED) {
-        return;
+        return Ok(());
     }
-    if test(held, note, None) || held.is(note, FORCED) {
+    let active = test(held, note, found.glance.get().look) || held.is(note, FORCED);
+    held.slot(note).since.set(0);
+    if active {
+        if found.number.is_none() {
+            scan::glance(held, found.glance)?; // what was there before comes first
+        } else {
+            held.slot(note).since.set(held.object.looks.get());
+        }
         held.note(note).seen.set(0); // no look at the set has named it
         held.link_note(note);
     } else if found.watch != 0 {
         descriptor::wait_for_it(held, note);
     }
+    Ok(())
 }
 
 fn add(found: &Found<'_, '_>, change: &Kevent) -> Result<()> {
@@ -156,6 +197,7 @@ fn add(found: &Found<'_, '_>, change: &Kevent) -> Result<()> {
     held.note(note).flags.set((change.flags & flag::KEPT).into());
     held.put(note, DISABLED, change.flags & flag::DISABLE != 0);
     held.put(note, EDGES, change.flags & flag::CLEAR != 0);
+    held.put(note, FRESH, held.in_doubt(found.watch));
     let mut watch = 0;
     let made = match (change.filter, found.number) {
         (filter::USER, _) => {
@@ -164,7 +206,7 @@ fn add(found: &Found<'_, '_>, change: &Kevent) -> Result<()> {
         }
         (filter::TIMER, _) => {
             held.enter_name(note);
-            timer::make(held, note, change)
+            timer::make(held, note, change, found.glance)
         }
         (_, Some(number)) => descriptor::make(held, number, note, change).map(|at| watch = at),
         _ => Err(Errno::EINVAL),
@@ -178,7 +220,7 @@ fn add(found: &Found<'_, '_>, change: &Kevent) -> Result<()> {
         return Err(error);
     }
     let found = Found { watch, ..*found };
-    look(&found, note);
+    look(&found, note)?;
     refit(&found) // room to write that is there needs no telling
 }
 

@@ -10,19 +10,39 @@ use crate::registry::Held;
 use crate::registry::nest::NEWS_BELOW;
 use crate::registry::note::{DISABLED, FILE, FORCED, TRIGGERED};
 use crate::registry::wait::Woken;
+use crate::registry::watch::LEVEL;
+use core::cell::Cell;
 
 /// Events that are taken under one lock. On the stack, and cleared for each call.
 const CHUNK: usize = 16;
 
-/// Looks at everything that tells nobody. Before changes it fixes what came before them. Which look that was, if it has
-/// named everything that is ready.
-pub fn gather(kq: RawFd) -> Result<Option<u32>> {
+/// What a call knows of its queue.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Glance {
+    /// It has looked at everything that tells nobody.
+    pub made: bool,
+    /// Which look that was, if it has named everything that is ready.
+    pub look: Option<u32>,
+    /// The number was proved to be the queue.
+    pub proved: bool,
+}
+
+/// Makes sure that the call has looked.
+pub fn glance(held: &Held<'_>, glance: &Cell<Glance>) -> Result<()> {
+    if !glance.get().made {
+        let idle = held.object.sources.get() == 0 && held.object.nests.get() == 0;
+        let look = if idle { None } else { look(held, false)? };
+        glance.set(Glance { made: true, look, proved: held.proved.get() });
+    }
+    Ok(())
+}
+
+/// Before changes: looks at the queues below, for which no lock may be held.
+pub fn begin(kq: RawFd) -> Result<()> {
     let mask = Masked::new();
-    look_below(kq, &mask)?;
-    let held = hold(kq, &mask)?;
-    let looked = look(&held, false)?;
-    held.settle().map_err(set_error)?;
-    Ok(looked)
+    let registry = super::registry_of(kq)?;
+    registry.look_below(kq, &mask)?;
+    if registry.sees_closes { Ok(()) } else { hold(kq, &mask)?.prove().map_err(set_error) }
 }
 
 /// A call on the queue ends: those above hear of what it has linked.
@@ -32,10 +52,6 @@ pub fn tell_above(kq: RawFd) {
         let _ = registry.connect_source(kq, &mask);
         registry.tell_above(kq, &mask);
     }
-}
-
-fn look_below(kq: RawFd, mask: &Masked) -> Result<()> {
-    super::registry_of(kq)?.look_below(kq, mask)
 }
 
 /// Looks. Which look has named everything that is ready, if one has.
@@ -61,8 +77,12 @@ pub struct Wait {
     program: Option<u64>,
     /// Handlers that had run when it began.
     handlers: u32,
-    /// The look that was made before the changes of the same call.
+    /// The look that was made by the changes of the same call.
     looked: Option<u32>,
+    /// They have proved the number.
+    proved: bool,
+    /// The last step has looked and found nothing: what came since will end the sleep.
+    calm: bool,
 }
 
 /// What one step of a wait came to.
@@ -79,12 +99,25 @@ pub enum Step {
 impl Wait {
     /// For up to `room` events. `handlers`: [`Masked::interruptions`] when the call began.
     pub fn new(kq: RawFd, room: usize, until: Until, handlers: u32) -> Wait {
-        Wait { kq, room, until, taken: 0, end: None, slept: false, program: None, handlers, looked: None }
+        Wait {
+            kq,
+            room,
+            until,
+            taken: 0,
+            end: None,
+            slept: false,
+            program: None,
+            handlers,
+            looked: None,
+            proved: false,
+            calm: false,
+        }
     }
 
     /// The queue was looked at in this call already.
-    pub fn after_look(mut self, looked: Option<u32>) -> Wait {
-        self.looked = looked;
+    pub fn after_changes(mut self, glance: Glance) -> Wait {
+        self.looked = glance.look;
+        self.proved = glance.proved;
         self
     }
 
@@ -94,7 +127,8 @@ impl Wait {
     }
 
     /// Delivers events to `deliver` (with the index of the first), or says that it has to sleep for one.
-    pub fn step(&mut self, deliver: &mut dyn FnMut(usize, &[Kevent])) -> Result<Step> {
+    #[inline]
+    pub fn step(&mut self, mut deliver: impl FnMut(usize, &[Kevent])) -> Result<Step> {
         loop {
             let mut chunk = [Kevent::default(); CHUNK];
             let most = (self.room - self.taken).min(CHUNK);
@@ -115,18 +149,25 @@ impl Wait {
     /// Fills a chunk, under one section.
     fn fill(&mut self, chunk: &mut [Kevent]) -> Result<Step> {
         let mask = self.program.map_or_else(Masked::new, Masked::hardened);
+        let mut held = hold(self.kq, &mask)?;
+        let (registry, object) = (held.registry, held.object);
         if self.end.is_some() {
-            let held = hold(self.kq, &mask)?;
-            return Ok(Step::Done(take(&held, chunk, self.end, None)));
+            // The rest, after a full chunk. Another thread may have looked since.
+            let all = self.looked.filter(|&looked| looked == object.looks.get());
+            let filled = take(&held, chunk, self.end, all);
+            held.settle().map_err(set_error)?;
+            return Ok(Step::Done(filled));
         }
-        if self.looked.is_none() {
-            look_below(self.kq, &mask)?;
+        if object.nests.get() != 0 && self.looked.is_none() {
+            drop(held);
+            registry.look_below(self.kq, &mask)?;
+            held = hold(self.kq, &mask)?;
         }
-        let held = hold(self.kq, &mask)?;
-        let registry = held.registry;
         let step = self.collect(held, chunk);
-        let _ = registry.connect_source(self.kq, &mask);
-        registry.tell_above(self.kq, &mask);
+        if object.nested.get() != 0 {
+            let _ = registry.connect_source(self.kq, &mask);
+            registry.tell_above(self.kq, &mask);
+        }
         self.program = None;
         if step == Ok(Step::Again) {
             self.end = None;
@@ -142,14 +183,16 @@ impl Wait {
             let known = self.looked.take().filter(|&looked| looked == held.object.looks.get());
             let all = match known {
                 Some(_) => {
-                    held.proved.set(true); // in the same call
+                    held.proved.set(self.proved); // in the same call
                     known
                 }
-                None if woken_with_news => None,
+                None if woken_with_news || self.calm => None,
                 None => look(&held, self.until != Until::Now)?,
             };
+            self.calm = false;
             self.end = Some(held.object.links.get());
             let filled = take(&held, chunk, self.end, all);
+            self.looked = if filled == CHUNK { all } else { None };
             let over = match self.until {
                 Until::Now => true,
                 Until::At(end) => self.slept && below::now() >= end,
@@ -172,10 +215,11 @@ impl Wait {
             if held.object.nests.get() == NEWS_BELOW {
                 return Ok(Step::Again);
             }
-            if self.program.is_none() {
+            let interrupted = Masked::interruptions() != self.handlers; // of this call, before it sleeps
+            if self.program.is_none() || interrupted && !self.slept {
                 self.end = None;
+                self.calm = true;
                 held.settle().map_err(set_error)?;
-                let interrupted = Masked::interruptions() != self.handlers;
                 return if interrupted { Err(Errno::EINTR) } else { Ok(Step::Sleep) };
             }
             self.slept = true;
@@ -209,7 +253,8 @@ fn take(held: &Held<'_>, chunk: &mut [Kevent], end: Option<u64>, all: Option<u32
         && let Some(note) = held.oldest_note(end)
     {
         let enabled = !held.is(note, DISABLED);
-        let ready = enabled && (register::test(held, note, all) || is_stale_oneshot(held, note));
+        let tested = all.is_some_and(|look| held.slot(note).since.replace(0) == look);
+        let ready = enabled && (tested || register::test(held, note, all) || is_stale_oneshot(held, note));
         held.unlink_note(note);
         if ready {
             *place = event(held, note);
@@ -219,10 +264,18 @@ fn take(held: &Held<'_>, chunk: &mut [Kevent], end: Option<u64>, all: Option<u32
             if enabled {
                 descriptor::wait_for_it(held, note);
             }
-            let _ = held.fit(held.note(note).watch.get()); // from now on the kernel must tell of it
+            fit_less(held, held.note(note).watch.get()); // from now on the kernel must tell of it
         }
     }
     filled
+}
+
+/// A note of a watch asks for less than before, or was linked and is not. A registration that stays as it is for all of them
+/// needs no change then, unless somebody sees it.
+fn fit_less(held: &Held<'_>, watch: u32) {
+    if held.slot(watch).mark.get() != LEVEL || !held.may_keep() {
+        let _ = held.fit(watch);
+    }
 }
 
 /// What the program is told. Flags are those of the knote without the actions (K-071), fflags what happened (K-072).
@@ -261,7 +314,7 @@ fn delivered(held: &Held<'_>, note: u32) {
         let watch = record.watch.get();
         held.drop_note(note); // K-085
         if watch != 0 {
-            let _ = held.fit(watch);
+            fit_less(held, watch);
         }
         return;
     }
@@ -286,6 +339,6 @@ fn delivered(held: &Held<'_>, note: u32) {
     }
     if record.watch.get() != 0 && (flags & flag::DISPATCH != 0 || filter::WRITE == record.filter.get() as i16)
     {
-        let _ = held.fit(record.watch.get());
+        fit_less(held, record.watch.get());
     }
 }

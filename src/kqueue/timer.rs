@@ -1,10 +1,12 @@
 //! EVFILT_TIMER (section 8.4): deadlines in a tree, expirations counted in the knote.
 
+use super::scan::{self, Glance};
 use super::{Kevent, flag, set_error};
 use crate::errno::{Errno, Result};
 use crate::host::{Clock, below};
 use crate::registry::Held;
 use crate::registry::note::{EDGES, FORCED, WALL};
+use core::cell::Cell;
 
 const SECONDS: u32 = 0x1;
 const MICROSECONDS: u32 = 0x2;
@@ -45,7 +47,7 @@ fn plan(change: &Kevent, once: bool) -> Result<Plan> {
 }
 
 /// A new timer. EINVAL; EMFILE, ENFILE, ENOMEM for want of an alarm.
-pub fn make(held: &Held<'_>, note: u32, change: &Kevent) -> Result<()> {
+pub fn make(held: &Held<'_>, note: u32, change: &Kevent, first: &Cell<Glance>) -> Result<()> {
     let flags = &held.note(note).flags;
     if change.fflags & ABSOLUTE != 0 {
         flags.set(flags.get() | u32::from(flag::ONESHOT)); // as libkqueue has it
@@ -54,15 +56,16 @@ pub fn make(held: &Held<'_>, note: u32, change: &Kevent) -> Result<()> {
         held.put(note, EDGES, true);
     }
     let plan = plan(change, flags.get() & u32::from(flag::ONESHOT) != 0)?;
-    start(held, note, plan)
+    start(held, note, plan, first)
 }
 
-fn start(held: &Held<'_>, note: u32, plan: Plan) -> Result<()> {
+fn start(held: &Held<'_>, note: u32, plan: Plan, first: &Cell<Glance>) -> Result<()> {
     held.take_deadline(note);
     held.put(note, WALL, plan.wall);
     held.give_deadline(note, plan.at, plan.period);
     let clock = if plan.wall { Clock::Wall } else { Clock::Monotonic };
     if plan.at <= below::clock(clock) {
+        scan::glance(held, first)?; // what was there comes first
         held.expire(clock);
         return Ok(());
     }
@@ -71,7 +74,7 @@ fn start(held: &Held<'_>, note: u32, plan: Plan) -> Result<()> {
 
 /// EV_ADD starts it afresh, and what was pending is lost (K-266); other changes leave it as it is. Bad values end it, and
 /// the next event tells why.
-pub fn touch(held: &Held<'_>, note: u32, change: &Kevent) -> Result<()> {
+pub fn touch(held: &Held<'_>, note: u32, change: &Kevent, first: &Cell<Glance>) -> Result<()> {
     if change.flags & flag::ADD == 0 {
         return Ok(());
     }
@@ -81,7 +84,7 @@ pub fn touch(held: &Held<'_>, note: u32, change: &Kevent) -> Result<()> {
     held.unlink_note(note);
     held.take_deadline(note);
     match plan(change, record.flags.get() & u32::from(flag::ONESHOT) != 0) {
-        Ok(plan) => start(held, note, plan),
+        Ok(plan) => start(held, note, plan, first),
         Err(error) => {
             record.flags.set(record.flags.get() | u32::from(flag::ERROR));
             record.data.set(error.0 as u64);

@@ -86,8 +86,7 @@ impl Held<'_> {
     pub fn gather_echo(&self, watch: u32) -> Result<()> {
         let mut wakes = Wakes::new();
         self.set.turn(&self.object.batch, &mut wakes, Wakes::ROOM, Until::Now, self.mask)?;
-        self.absorb_notes(&wakes, watch);
-        Ok(())
+        self.absorb_notes(&wakes, watch).map(drop)
     }
 
     /// Before something that makes an edge for a descriptor of our own doing, ...

@@ -1,11 +1,11 @@
 //! Registrations that serve the notes of a watch: see [`super::note`] for the two kinds.
 
 use super::held::Held;
-use super::note::{DISABLED, EDGE, EDGES, FILE, HALF, NEST, QUEUED, SIDE};
+use super::note::{DISABLED, EDGE, EDGES, FILE, FRESH, HALF, NEST, QUEUED, SIDE};
 use super::record::State;
 use super::watch::{LEVEL, NOTHING, ONCE};
 use crate::errno::{Errno, Result};
-use crate::host::{Class, Cookie, How, ReadySet};
+use crate::host::{Class, Cookie, How, ReadySet, measure};
 
 const OUT: u32 = libc::POLLOUT as u32;
 
@@ -64,9 +64,6 @@ impl Held<'_> {
         for note in self.notes_of(watch).filter(|&note| self.is(note, QUEUED)) {
             self.be_loud(note, mark != LEVEL);
         }
-        if mark == LEVEL {
-            self.notes_of(watch).for_each(|note| self.note(note).seen.set(0)); // no look has named it so far
-        }
         // A change unlinks nothing, and is an edge itself if the descriptor is ready.
         let shows = mark == EDGE; // else it is taken for news later
         match echo {
@@ -101,6 +98,9 @@ impl Held<'_> {
             }
             Err(error) => {
                 let old = Cookie { slot: watch, arming: slot.cookie.get() };
+                if error == Errno::ENOENT && how == How::Again {
+                    return self.renew_watch(watch, old).map(|()| None);
+                }
                 self.lose(watch, old);
                 return Err(error);
             }
@@ -109,6 +109,7 @@ impl Held<'_> {
         slot.cookie.set(cookie.arming);
         slot.want.set(want as i32);
         slot.fires.set(0);
+        slot.since.set(self.object.looks.get()); // no look has seen it so far
         Ok(Some(mark))
     }
 
@@ -140,23 +141,73 @@ impl Held<'_> {
         }
     }
 
-    /// Is the registration of a watch that of its number's file? If not, its notes are gone. EBADF if the number is closed.
+    /// A change concerns a watch: is its registration that of its number's file? Where closes are seen that is asked later,
+    /// for many changes at once. EBADF if the number is closed.
+    pub fn trust_watch(&self, watch: u32) -> Result<()> {
+        if self.slot(watch).mark.get() == NOTHING || !self.may_keep() {
+            return self.confirm_watch(watch);
+        }
+        self.doubt(watch);
+        Ok(())
+    }
+
+    /// Is the registration of a watch that of its number's file? If not, its notes are gone, but those that were made, or
+    /// made again, since that was known last: they are the new file's. EBADF if the number is closed.
     pub fn confirm_watch(&self, watch: u32) -> Result<()> {
         let slot = self.slot(watch);
-        let cookie = Cookie { slot: watch, arming: slot.cookie.get() };
+        let old = Cookie { slot: watch, arming: slot.cookie.get() };
         if slot.mark.get() == NOTHING {
             return Ok(());
         }
         self.prove()?;
-        match self.set.arm(&self.object.batch, slot.fd.get(), cookie, slot.want.get() as u32, How::Unless) {
-            Err(Errno::EEXIST) => return Ok(()),
-            Ok(Class::Pollable) => self.drop_notes(watch),
+        match self.set.arm(&self.object.batch, slot.fd.get(), old, slot.want.get() as u32, How::Unless) {
+            Err(Errno::EEXIST) => self.be_sure_of_notes(watch),
             Err(Errno::EBADF) => {
-                self.lose(watch, cookie);
+                self.lose(watch, old);
                 return Err(Errno::EBADF);
             }
-            _ => self.lose(watch, cookie),
+            Ok(Class::Pollable) => {
+                let _ = self.set.disarm(&self.object.batch, slot.fd.get());
+                let _ = self.renew_watch(watch, old);
+            }
+            _ => drop(self.renew_watch(watch, old)),
         }
         Ok(())
+    }
+
+    /// The number of a watch was closed unseen and names another file, which only its newest notes are of. ENOENT: there are
+    /// none.
+    #[cold]
+    fn renew_watch(&self, watch: u32, old: Cookie) -> Result<()> {
+        let slot = self.slot(watch);
+        let before = slot.mark.get();
+        self.disarm_at_side(watch);
+        self.mark(watch, NOTHING);
+        self.put(watch, HALF, false);
+        slot.want.set(0);
+        while let Some(note) = self.notes_of(watch).find(|&note| !self.is(note, FRESH)) {
+            self.drop_note(note);
+        }
+        if before == LEVEL {
+            self.object.haunted.set(1);
+            let _ = self.cut(old);
+        }
+        if self.notes_of(watch).next().is_none() {
+            return Err(Errno::ENOENT);
+        }
+        slot.tag.set(measure::kind(slot.fd.get())? as u32);
+        self.be_sure_of_notes(watch);
+        self.fit(watch)
+    }
+
+    /// The registration of a watch is known to be that of its notes' file.
+    pub fn be_sure_of_notes(&self, watch: u32) {
+        self.be_sure(watch);
+        self.notes_of(watch).for_each(|note| self.put(note, FRESH, false));
+    }
+
+    /// Is that not known?
+    pub fn in_doubt(&self, watch: u32) -> bool {
+        watch != 0 && self.slot(watch).previous_unsure.get() != 0
     }
 }

@@ -4,7 +4,7 @@ use super::alarm;
 use super::held::{BELL_DOWN, BELL_UP, Held};
 use super::nest::NEWS_BELOW;
 use super::note::{DISABLED, ECHO, EDGES, ENDS, HALF, LEAST, NEST, QUEUED, SIDE};
-use super::record::State;
+use super::record::{Note, State};
 use super::watch::{NOTHING, reportable};
 use crate::errno::Result;
 use crate::host::{Cookie, ReadySet, Until, Wake, Wakes};
@@ -22,20 +22,31 @@ enum Good {
     Waiting,
     /// It concerns none.
     Unasked,
-    /// A late one of a registration that is no more.
+    /// Not now.
     Nothing,
+    /// A late one of a registration that is no more, or one of somebody else's set.
+    Strange,
 }
+
 impl Held<'_> {
     /// Looks at the set: links what is ready. `sleepy`: a sleep may follow, so that nothing may be ready that nobody asks
     /// for. True if every registration that is ready was named.
+    ///
+    /// Where closes are seen the number is not proved before (only calls that would change something do that), but after a
+    /// wake that is none of ours: then it is no queue any more.
     pub fn gather(&self, sleepy: bool) -> Result<bool> {
-        self.prove()?;
+        if !self.registry.sees_closes {
+            self.prove()?;
+        }
+        if self.object.unsure.get() != 0 {
+            self.confirm_old();
+        }
         self.object.looks.increment();
         let mut wakes = Wakes::new();
         let mut first = true;
         loop {
             self.set.turn(&self.object.batch, &mut wakes, Wakes::ROOM, Until::Now, self.mask)?;
-            let (waiting, unasked) = self.absorb_notes(&wakes, 0);
+            let (waiting, unasked) = self.absorb_notes(&wakes, 0)?;
             let full = wakes.len() == Wakes::ROOM;
             let mut again = full && !waiting;
             if unasked && (full || sleepy && self.object.linked.get() == 0) {
@@ -48,8 +59,9 @@ impl Held<'_> {
         }
     }
 
-    /// Takes in what a turn brought: is there one that is linked already, is there one that nobody asks for?
-    pub fn absorb_notes(&self, wakes: &Wakes, echo: u32) -> (bool, bool) {
+    /// Takes in what a turn brought: is there one that is linked already, is there one that nobody asks for? The number may
+    /// prove to be no queue.
+    pub fn absorb_notes(&self, wakes: &Wakes, echo: u32) -> Result<(bool, bool)> {
         let (mut waiting, mut unasked) = (false, false);
         for wake in wakes.iter() {
             match wake.cookie {
@@ -61,10 +73,14 @@ impl Held<'_> {
                     Good::Waiting => waiting = true,
                     Good::Unasked => unasked = true,
                     Good::News | Good::Nothing => {}
+                    Good::Strange => {
+                        self.prove()?;
+                        unasked |= cookie.is_level();
+                    }
                 },
             }
         }
-        (waiting, unasked)
+        Ok((waiting, unasked))
     }
 
     /// The same from the side set.
@@ -85,27 +101,60 @@ impl Held<'_> {
 
     fn receive(&self, wake: Wake, echo: bool) -> Good {
         let watch = wake.cookie.slot;
-        let slot = self.slot(watch);
+        let (slot, record) = (self.slot(watch), self.note(watch));
         let known = slot.home.get() == self.index && slot.word.state() == State::Armed;
         if !known || slot.mark.get() == NOTHING || slot.cookie.get() != wake.cookie.arming {
-            return if wake.cookie.is_level() { Good::Unasked } else { Good::Nothing };
+            return Good::Strange;
         }
+        self.proved.set(true); // nobody else's set has this cookie
         if self.is_due(watch) && self.confirm_watch(watch).is_err() {
             return Good::Nothing;
         }
-        if self.is(watch, NEST) {
+        if self.in_doubt(watch) {
+            self.be_sure_of_notes(watch);
+        }
+        if record.status.get() & NEST != 0 {
             self.object.nests.set(NEWS_BELOW); // for who looks there
             return Good::Nothing;
         }
         let bits = wake.exact.unwrap_or(!0);
+        record.seen.set(self.object.looks.get());
+        slot.events.set(bits as i32);
+        if wake.cookie.is_edge() {
+            self.receive_edge(watch, echo, bits)
+        } else {
+            self.receive_level(record, bits)
+        }
+    }
+
+    /// Of a level-triggered registration: it tells of what is there, and again as long as it is.
+    fn receive_level(&self, watch: &Note, bits: u32) -> Good {
+        let mut good = Good::Unasked;
+        let mut index = watch.beside.get();
+        while index != 0 {
+            let (note, want) = (self.note(index), self.slot(index).want.get() as u32);
+            let status = note.status.get();
+            if status & DISABLED == 0 && bits & reportable(want) != 0 {
+                if status & QUEUED == 0 {
+                    self.link_note(index);
+                    good = Good::News;
+                } else if good != Good::News {
+                    good = Good::Waiting;
+                }
+            }
+            index = note.beside.get();
+        }
+        good
+    }
+
+    /// Of an edge-triggered one: it tells of what has happened, once.
+    fn receive_edge(&self, watch: u32, echo: bool, bits: u32) -> Good {
         let mut good = Good::Unasked;
         for index in self.notes_of(watch) {
             let (about, note) = (self.slot(index), self.note(index));
             let before = about.events.get() as u32;
             let ended = bits & !before & if before & RDHUP != 0 { ENDS & !HUP } else { ENDS } != 0;
-            if wake.cookie.is_edge() {
-                about.events.set(bits as i32); // not to be had again
-            }
+            about.events.set(bits as i32); // not to be had again
             let elsewhere = self.is(watch, SIDE) && about.want.get() as u32 == OUT;
             if elsewhere || self.is(index, DISABLED) || bits & reportable(about.want.get() as u32) == 0 {
                 continue;
@@ -119,7 +168,6 @@ impl Held<'_> {
                 good = Good::Nothing;
                 continue;
             }
-            about.events.set(bits as i32);
             note.seen.set(self.object.looks.get());
             if self.is(index, QUEUED) {
                 good = if good == Good::News { Good::News } else { Good::Waiting };
@@ -135,7 +183,8 @@ impl Held<'_> {
     fn is_due(&self, watch: u32) -> bool {
         let fires = &self.slot(watch).fires;
         fires.increment();
-        fires.get().is_power_of_two() && fires.get() < 64 || fires.get().is_multiple_of(64)
+        let fires = fires.get();
+        fires.is_power_of_two() && fires < 64 || fires.is_multiple_of(64)
     }
 
     /// Fits registrations that fire for nobody; true if there was one.

@@ -50,6 +50,7 @@ pub struct Held<'m> {
 
 impl Registry {
     /// Takes the lock of the object that a number names. `None`: it names none.
+    #[inline]
     pub fn hold<'m>(&'static self, fd: RawFd, mask: &'m Masked) -> Option<Held<'m>> {
         loop {
             let index = self.table.get(fd)?.object()?;
@@ -62,6 +63,7 @@ impl Registry {
     }
 
     /// Takes the lock of an object record, whoever lives in it.
+    #[inline]
     pub fn hold_index<'m>(&'static self, index: u32, set: Set, mask: &'m Masked) -> Held<'m> {
         let object = self.arena.object(index);
         Held {

@@ -17,6 +17,7 @@ pub struct Lock(AtomicU32);
 pub struct Guard<'a>(&'a Lock);
 
 impl Lock {
+    #[inline]
     /// Takes the lock. A holder runs a bounded piece of code with signals blocked, so the wait is short.
     pub fn lock(&self, _: &Masked) -> Guard<'_> {
         if self.0.compare_exchange(FREE, HELD, Acquire, Relaxed).is_err() {
@@ -25,6 +26,7 @@ impl Lock {
         Guard(self)
     }
 
+    #[cold]
     fn wait(&self) {
         for _ in 0..SPINS {
             core::hint::spin_loop();

@@ -128,7 +128,7 @@ impl Held<'_> {
     pub fn absorb(&self, wakes: &Wakes, start: u32) -> Idlers {
         let mut idlers = Idlers::default();
         if self.object.kind.get() == KQUEUE {
-            self.absorb_notes(wakes, 0);
+            let _ = self.absorb_notes(wakes, 0); // the number was proved before the sleep
             return idlers;
         }
         // What lies before the bell was ready before the oldest event was posted.
@@ -315,7 +315,8 @@ impl Held<'_> {
         self.settle()
     }
 
-    fn doubt(&self, index: u32) {
+    /// A registration is used without asking the kernel whether it is there.
+    pub fn doubt(&self, index: u32) {
         let (slot, first) = (self.slot(index), self.object.unsure.get());
         if slot.previous_unsure.get() != 0 {
             return;
@@ -363,13 +364,21 @@ impl Held<'_> {
             let slot = self.slot(index);
             self.be_sure(index);
             if slot.word.state() == State::Armed {
-                self.is_there(index);
+                self.confirm_one(index);
             }
         }
     }
 
+    fn confirm_one(&self, index: u32) {
+        if self.object.kind.get() == KQUEUE {
+            let _ = self.confirm_watch(index);
+        } else {
+            self.is_there(index);
+        }
+    }
+
     /// The same for those that are unsure for a while: an object that is never idle must not be late for them.
-    fn confirm_old(&self) {
+    pub fn confirm_old(&self) {
         let tick = below::coarse_ms() / TICK;
         if self.object.tick.replace(tick) == tick {
             return;
@@ -381,7 +390,7 @@ impl Held<'_> {
             if slot.doubted.replace(1) != 0 {
                 self.be_sure(index);
                 if slot.word.state() == State::Armed {
-                    self.is_there(index);
+                    self.confirm_one(index);
                 }
             }
             index = next;

@@ -63,6 +63,8 @@ const STEP: usize = 256 << 10;
 #[derive(Clone, Copy)]
 pub struct Arena {
     base: *mut u8,
+    /// Where the notes begin, behind the slots.
+    notes_at: usize,
     last_slot: u32,
 }
 
@@ -86,7 +88,8 @@ impl Arena {
             }
             below::not_for_children(base, size);
             let last_slot = ((size - SLOTS_AT - STEP) / (size_of::<Slot>() + size_of::<Note>()) - 1) as u32;
-            let arena = Arena { base, last_slot };
+            let notes_at = (SLOTS_AT + (last_slot as usize + 1) * size_of::<Slot>()).next_multiple_of(STEP);
+            let arena = Arena { base, notes_at, last_slot };
             // SAFETY: the first page of the range, which nobody else knows of.
             let header = unsafe { below::open(base, OBJECTS_AT) };
             let furnished = header
@@ -111,10 +114,8 @@ impl Arena {
         Layout { at: SLOTS_AT, size: size_of::<Slot>(), last: self.last_slot }
     }
 
-    /// Behind the slots.
     fn notes(&self) -> Layout {
-        let at = SLOTS_AT + (self.last_slot as usize + 1) * size_of::<Slot>();
-        Layout { at: at.next_multiple_of(STEP), size: size_of::<Note>(), last: self.last_slot }
+        Layout { at: self.notes_at, size: size_of::<Note>(), last: self.last_slot }
     }
 
     /// Opens the memory up to a record, if it is not; false if the system has none. Several threads may do the same.
@@ -133,6 +134,7 @@ impl Arena {
     }
 
     /// The object of an index (index 0 is a record that nobody uses, and stands for those that are not open).
+    #[inline]
     pub fn object(&self, index: u32) -> &'static Object {
         let index = if index > self.header().objects.opened.load(Acquire) { 0 } else { index };
         // SAFETY: open by the line above, aligned by the layout, valid when zeroed, never unmapped.
@@ -140,6 +142,7 @@ impl Arena {
     }
 
     /// The slot of an index.
+    #[inline]
     pub fn slot(&self, index: u32) -> &'static Slot {
         let index = if index > self.header().slots.opened.load(Acquire) { 0 } else { index };
         // SAFETY: as in `object`.
@@ -147,10 +150,11 @@ impl Arena {
     }
 
     /// The note of a slot's index, if it was opened for one.
+    #[inline]
     pub fn note(&self, index: u32) -> &'static Note {
         let index = if index > self.header().notes.opened.load(Acquire) { 0 } else { index };
         // SAFETY: as in `object`.
-        unsafe { &*self.base.add(self.notes().at).cast::<Note>().add(index as usize) }
+        unsafe { &*self.base.add(self.notes_at).cast::<Note>().add(index as usize) }
     }
 
     fn take<'a>(&self, stock: &Stock, layout: Layout, link: impl Fn(u32) -> &'a AtomicU32) -> Option<u32> {

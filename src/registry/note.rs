@@ -52,6 +52,8 @@ pub const ECHO: u32 = 2048;
 pub const SIDE: u32 = 4096;
 /// Of a watch: the program has ended its side of the connection, whose peer has yet to say that it knows.
 pub const HALF: u32 = 8192;
+/// It was made, or made again, while it was not known whether the registration is that of the number's file.
+pub const FRESH: u32 = 16384;
 
 /// `Slot::mark`: the kernel has an edge-triggered registration.
 pub const EDGE: u32 = 4;
@@ -181,18 +183,25 @@ impl Held<'_> {
     /// Puts a note back at the end of the queue that was taken out and stays active.
     pub fn link_again(&self, index: u32) {
         self.link(index);
-        let links = self.object.links.get() + 1;
+        let (note, links) = (self.note(index), self.object.links.get() + 1);
         self.object.links.set(links);
-        self.note(index).place.set(links);
-        self.put(index, QUEUED, true);
-        let watch = self.note(index).watch.get();
-        self.be_loud(index, watch == 0 || self.slot(watch).mark.get() != LEVEL);
+        note.place.set(links);
+        let status = note.status.get() | QUEUED;
+        note.status.set(status);
+        let watch = note.watch.get();
+        let loud = watch == 0 || self.slot(watch).mark.get() != LEVEL;
+        if loud != (status & LOUD != 0) {
+            self.be_loud(index, loud);
+        }
     }
 
     /// Takes a note out of the queue, if it is there.
     pub fn unlink_note(&self, index: u32) {
-        if self.is(index, QUEUED) {
-            self.be_loud(index, false);
+        let status = self.note(index).status.get();
+        if status & QUEUED != 0 {
+            if status & LOUD != 0 {
+                self.be_loud(index, false);
+            }
             self.put(index, QUEUED, false);
             self.unlink(index);
         }

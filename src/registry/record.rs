@@ -153,7 +153,8 @@ pub struct Slot {
     pub mark: Cell32,
     /// Watch: the arming in the cookie that the kernel has.
     pub cookie: Cell32,
-    /// Watch: the object's clock when it was set.
+    /// Watch: the object's clock when it was set; of notes: the last look before it was registered as it is. Note: the look
+    /// after which its condition was tested.
     pub since: Cell32,
     /// Watch: next and previous of those unsure; itself as previous if it is the first, 0 if it is not among them.
     pub next_unsure: Cell32,

@@ -126,6 +126,10 @@ impl<'m> Held<'m> {
             if unsatisfied {
                 if wakes.is_empty() && nap != Nap::Look {
                     held.confirm();
+                    if held.object.linked.get() >= want {
+                        held.delist(waiter.index); // a registration was made anew, of something that was ready
+                        return (Woken::Look, Some(held));
+                    }
                 }
                 nap = held.nap(until);
                 slot.word.turn_into(State::Going); // in the same set: a new one would wake at once
