@@ -41,6 +41,12 @@ pub unsafe extern "C" fn setsockopt(
 }
 type Connect = unsafe extern "C" fn(c_int, *const sockaddr, socklen_t) -> c_int;
 type GetOption = unsafe extern "C" fn(c_int, c_int, c_int, *mut c_void, *mut socklen_t) -> c_int;
+type Accept = unsafe extern "C" fn(c_int, *mut sockaddr, *mut socklen_t) -> c_int;
+type Accept4 = unsafe extern "C" fn(c_int, *mut sockaddr, *mut socklen_t, c_int) -> c_int;
+// SAFETY: as above.
+static ACCEPT: Next<Accept> = unsafe { Next::new(c"accept") };
+// SAFETY: as above.
+static ACCEPT4: Next<Accept4> = unsafe { Next::new(c"accept4") };
 // SAFETY: as above.
 static CONNECT: Next<Connect> = unsafe { Next::new(c"connect") };
 // SAFETY: as above.
@@ -51,6 +57,8 @@ static GETSOCKOPT: Next<GetOption> = unsafe { Next::new(c"getsockopt") };
 pub(super) fn look_up() {
     SHUTDOWN.get();
     SETSOCKOPT.get();
+    ACCEPT.get();
+    ACCEPT4.get();
     CONNECT.get();
     GETSOCKOPT.get();
 }
@@ -87,6 +95,53 @@ pub extern "C" fn shutdown(fd: c_int, how: c_int) -> c_int {
             result
         }
     }
+}
+
+fn accepted(fd: c_int, connection: c_int) -> c_int {
+    if connection >= 0
+        && let Some(registry) = current()
+    {
+        unchanged_errno(|| registry.accepted(fd));
+    }
+    connection
+}
+
+/// accept(2).
+///
+/// # Safety
+/// As the C library's.
+#[cfg_attr(not(test), unsafe(no_mangle))]
+pub unsafe extern "C" fn accept(fd: c_int, address: *mut sockaddr, size: *mut socklen_t) -> c_int {
+    let connection = match ACCEPT.get() {
+        // SAFETY: the program's own arguments.
+        Some(next) => unsafe { next(fd, address, size) },
+        // SAFETY: as above.
+        None => cancellable(|| unsafe { libc::syscall(libc::SYS_accept4, fd, address, size, 0) }) as c_int,
+    };
+    accepted(fd, connection)
+}
+
+/// accept4(2).
+///
+/// # Safety
+/// As the C library's.
+#[cfg_attr(not(test), unsafe(no_mangle))]
+pub unsafe extern "C" fn accept4(
+    fd: c_int,
+    address: *mut sockaddr,
+    size: *mut socklen_t,
+    flags: c_int,
+) -> c_int {
+    let connection = match ACCEPT4.get() {
+        // SAFETY: the program's own arguments.
+        Some(next) => unsafe { next(fd, address, size, flags) },
+        // SAFETY: as above.
+        None => {
+            // SAFETY: as above.
+            cancellable(|| unsafe { libc::syscall(libc::SYS_accept4, fd, address, size, flags) }) as c_int
+        }
+    };
+    accepted(fd, connection)
 }
 
 /// connect(2). Where one has failed before and nobody has asked for the error, the next one fails with it, and with

@@ -18,7 +18,7 @@ const HUP: u32 = libc::POLLHUP as u32;
 const ERR: u32 = libc::POLLERR as u32;
 const RDHUP: u32 = libc::EPOLLRDHUP as u32;
 
-/// A new knote of a descriptor: its watch. EBADF, EPIPE, ENOMEM.
+/// A new knote of a descriptor, which [`begin`] completes: its watch. EBADF, EPIPE, ENOMEM.
 pub fn make(held: &Held<'_>, number: &HeldNumber, note: u32, change: &Kevent) -> Result<u32> {
     let fd = change.ident as RawFd;
     let reads = change.filter == filter::READ;
@@ -51,9 +51,20 @@ pub fn make(held: &Held<'_>, number: &HeldNumber, note: u32, change: &Kevent) ->
     if held.is(watch, NEST) {
         held.put(note, EDGES, true);
     }
-    held.hang(note, watch);
-    held.fit(watch).map_err(set_error_of_descriptor)?;
     Ok(watch)
+}
+
+/// The new knote hangs on its watch from now on; if the kernel refuses to watch the descriptor it ends. EBADF, EINVAL, ELOOP,
+/// ENOMEM.
+pub fn begin(held: &Held<'_>, note: u32, watch: u32) -> Result<()> {
+    let word = &held.slot(note).word;
+    let stamp = word.stamp();
+    held.hang(note, watch);
+    let fitted = held.fit(watch).map_err(set_error_of_descriptor);
+    if fitted.is_err() && word.stamp() == stamp {
+        held.drop_note(note); // it did not end with the others of an unseen close
+    }
+    fitted
 }
 
 fn set_error_of_descriptor(error: Errno) -> Errno {
@@ -71,6 +82,10 @@ pub fn touch(held: &Held<'_>, note: u32, change: &Kevent) {
     waited(held, note);
     if change.flags & flag::ADD != 0 {
         held.put(note, TRIGGERED, false); // tested at once, and told if it holds
+    }
+    let watch = held.note(note).watch.get();
+    if watch != 0 && held.is(watch, FILE) {
+        held.note(note).period.set(0); // as well
     }
 }
 
@@ -131,7 +146,7 @@ pub fn test(held: &Held<'_>, note: u32, fresh: Option<u32>) -> bool {
         _ => write(held, note, fd, kind, if level { said } else { None }),
     };
     match found {
-        Ok(Found { ready, eof, data, broken }) => {
+        Ok(Found { ready, eof, data, broken, shows }) => {
             let error = if eof && kind == Kind::Stream {
                 held.registry.socket_error(fd, broken, held.mask)
             } else {
@@ -141,7 +156,8 @@ pub fn test(held: &Held<'_>, note: u32, fresh: Option<u32>) -> bool {
             record.data.set(data as u64);
             let flags = record.flags.get() & !u32::from(flag::EOF);
             record.flags.set(if eof { flags | u32::from(flag::EOF) } else { flags });
-            if !ready && named && want != 0 {
+            let only_ended = level && shows & (IN | OUT) == 0 && shows & reportable(want) != 0;
+            if !ready && want != 0 && (named || only_ended) {
                 // The filter does not agree with the kernel: from now on only changes count.
                 held.put(note, EDGES, true);
                 let _ = held.fit(watch);
@@ -159,6 +175,8 @@ struct Found {
     data: i64,
     /// The end came with an error that pends.
     broken: bool,
+    /// The poll bits, where they count.
+    shows: u32,
 }
 
 /// Has a connection ended with an error? One that pends on a connection that goes on is the program's alone.
@@ -194,22 +212,23 @@ fn read(held: &Held<'_>, note: u32, fd: RawFd, kind: Kind, said: Option<u32>) ->
         _ => kind,
     };
     let data = amount.unwrap_or(0);
-    let silent = bits & (HUP | RDHUP | ERR) == HUP && kind == Kind::Stream; // K-155: never connected
+    let silent = bits & (HUP | RDHUP | ERR) == HUP && kind.is_socket(); // K-155: never connected
     let eof = match kind {
         Kind::Stream => bits & (HUP | RDHUP | ERR) != 0 && !silent,
-        Kind::Datagram => bits & (HUP | RDHUP) != 0,
-        Kind::Listener | Kind::LocalListener => bits & ERR != 0,
+        Kind::Datagram => bits & (HUP | RDHUP) != 0 && !silent,
+        Kind::Listener | Kind::LocalListener => bits & ENDS != 0,
         _ => bits & HUP != 0,
     };
-    let some = |ready| Found { ready, eof, data, broken: is_broken(bits) };
+    let some = |ready| Found { ready, eof, data, broken: is_broken(bits), shows: bits };
     Ok(match kind {
+        Kind::Listener | Kind::LocalListener if eof => some(true),
         Kind::Listener if bits & IN != 0 => {
             Found { data: measure::backlog(fd).unwrap_or(1).max(1), ..some(true) }
         }
         Kind::LocalListener if bits & IN != 0 => {
             Found { data: measure::local_backlog(fd).unwrap_or(1).max(1), ..some(true) }
         }
-        Kind::Listener | Kind::LocalListener => Found { data: 0, ..some(eof) },
+        Kind::Listener | Kind::LocalListener => Found::default(),
         Kind::Stream => some(eof || data >= low_water(held, note) && bits & IN != 0),
         // An empty message counts (K-153), and so does an error, which is left to the program (K-154).
         Kind::Datagram => some(eof || bits & (IN | ERR) != 0),
@@ -230,10 +249,11 @@ fn write(held: &Held<'_>, note: u32, fd: RawFd, kind: Kind, said: Option<u32>) -
         Some(bits) if bits & ENDS == 0 && bits & OUT != 0 => bits,
         _ => below::sample(fd, OUT | RDHUP)?,
     };
-    let silent = bits & (HUP | RDHUP | ERR) == HUP && kind == Kind::Stream;
+    let silent = bits & (HUP | RDHUP | ERR) == HUP && kind.is_socket();
     let eof = match kind {
+        Kind::Listener | Kind::LocalListener => return Ok(Found::default()), // K-168
         Kind::Stream => !silent && (bits & (HUP | ERR) != 0 || held.registry.sends_no_more(fd, held.mask)),
-        Kind::Datagram => bits & HUP != 0,
+        Kind::Datagram => bits & HUP != 0 && !silent,
         Kind::Pipe => bits & ERR != 0,
         _ => bits & HUP != 0,
     };
@@ -253,7 +273,7 @@ fn write(held: &Held<'_>, note: u32, fd: RawFd, kind: Kind, said: Option<u32>) -
     let enough =
         held.note(note).wish.get() & LOWAT == 0 || !kind.is_socket() || data >= low_water(held, note);
     let ready = eof || bits & OUT != 0 && !silent && enough;
-    Ok(Found { ready, eof, data, broken: is_broken(bits) })
+    Ok(Found { ready, eof, data, broken: is_broken(bits), shows: bits })
 }
 
 /// First and longest pause between two looks at what a socket has not sent, in milliseconds.
@@ -294,15 +314,15 @@ pub fn was_readable(held: &Held<'_>, note: u32) -> bool {
 
 /// A file that the kernel has nothing to wait for (K-147, K-149, K-167).
 fn file(held: &Held<'_>, note: u32, fd: RawFd, kind: Kind) -> Result<Found> {
-    let writes = held.note(note).filter.get() as i16 == filter::WRITE;
-    if kind == Kind::Device || writes {
-        return Ok(Found { ready: below::is_open(fd), ..Found::default() });
-    }
-    let data = measure::to_the_end(fd)?;
     let record = held.note(note);
+    let always = kind == Kind::Device || record.filter.get() as i16 == filter::WRITE;
+    let data = if always { 0 } else { measure::to_the_end(fd)? };
     let clear = record.flags.get() & u32::from(flag::CLEAR) != 0;
     if clear && record.period.get() == (data as u64).wrapping_add(1) {
         return Ok(Found { data, ..Found::default() }); // as it was when it was delivered
+    }
+    if always {
+        return Ok(Found { ready: below::is_open(fd), ..Found::default() });
     }
     Ok(Found { ready: data != 0 || held.note(note).wish.get() & FILE_POLL != 0, data, ..Found::default() })
 }

@@ -5,7 +5,7 @@ use super::{Kevent, check_open, descriptor, filter, flag, hold, registry_of, set
 use crate::errno::{Errno, Result};
 use crate::host::{Masked, RawFd};
 use crate::registry::Held;
-use crate::registry::note::{DISABLED, EDGES, FORCED, FRESH};
+use crate::registry::note::{DISABLED, EDGES, FORCED, FRESH, QUEUED};
 use crate::registry::watch::HeldNumber;
 use core::cell::Cell;
 
@@ -150,6 +150,9 @@ fn apply(found: Found<'_, '_>, note: Option<u32>, change: &Kevent) -> Result<()>
         _ => descriptor::touch_again(held, note, change),
     }
     refit(&found)?;
+    if found.watch != 0 && note_of(held, found.watch, change) != Some(note) {
+        return Err(Errno::ENOENT); // the kernel has just told that its number was closed unseen
+    }
     look(&found, note)?;
     refit(&found)
 }
@@ -183,6 +186,10 @@ fn look(found: &Found<'_, '_>, note: u32) -> Result<()> {
         held.link_note(note);
     } else if found.watch != 0 {
         descriptor::wait_for_it(held, note);
+        // To be registered may have linked it, by what it does not count.
+        if held.is(note, QUEUED) && !test(held, note, None) {
+            held.unlink_note(note);
+        }
     }
     Ok(())
 }
@@ -211,13 +218,17 @@ fn add(found: &Found<'_, '_>, change: &Kevent) -> Result<()> {
         (_, Some(number)) => descriptor::make(held, number, note, change).map(|at| watch = at),
         _ => Err(Errno::EINVAL),
     };
-    if let Err(error) = made {
-        if held.note(note).watch.get() != 0 || found.number.is_none() {
-            held.drop_note(note);
-        } else {
-            held.drop_loose_note(note);
+    match made {
+        Ok(()) if watch != 0 => descriptor::begin(held, note, watch)?,
+        Ok(()) => {}
+        Err(error) => {
+            if found.number.is_none() {
+                held.drop_note(note);
+            } else {
+                held.drop_loose_note(note);
+            }
+            return Err(error);
         }
-        return Err(error);
     }
     let found = Found { watch, ..*found };
     look(&found, note)?;

@@ -252,9 +252,13 @@ fn take(held: &Held<'_>, chunk: &mut [Kevent], end: Option<u64>, all: Option<u32
     while let Some(place) = chunk.get_mut(filled)
         && let Some(note) = held.oldest_note(end)
     {
-        let enabled = !held.is(note, DISABLED);
+        let (enabled, word) = (!held.is(note, DISABLED), &held.slot(note).word);
+        let stamp = word.stamp();
         let tested = all.is_some_and(|look| held.slot(note).since.replace(0) == look);
         let ready = enabled && (tested || register::test(held, note, all) || is_stale_oneshot(held, note));
+        if word.stamp() != stamp {
+            continue; // the test has found out that its number was closed unseen
+        }
         held.unlink_note(note);
         if ready {
             *place = event(held, note);
@@ -333,6 +337,7 @@ fn delivered(held: &Held<'_>, note: u32) {
     }
     if flags & flag::DISPATCH != 0 {
         held.put(note, DISABLED, true);
+        held.park_deadline(note);
     }
     if flags & (flag::CLEAR | flag::DISPATCH) == 0 {
         held.link_again(note); // at the end, for the next call

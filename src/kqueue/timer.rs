@@ -5,7 +5,7 @@ use super::{Kevent, flag, set_error};
 use crate::errno::{Errno, Result};
 use crate::host::{Clock, below};
 use crate::registry::Held;
-use crate::registry::note::{EDGES, FORCED, WALL};
+use crate::registry::note::{DISABLED, EDGES, FORCED, WALL};
 use core::cell::Cell;
 
 const SECONDS: u32 = 0x1;
@@ -59,6 +59,15 @@ pub fn make(held: &Held<'_>, note: u32, change: &Kevent, first: &Cell<Glance>) -
     start(held, note, plan, first)
 }
 
+/// It may have been disabled or enabled.
+pub fn park(held: &Held<'_>, note: u32) -> Result<()> {
+    if held.is(note, DISABLED) {
+        held.park_deadline(note);
+        return Ok(());
+    }
+    held.unpark_deadline(note).map_err(set_error)
+}
+
 fn start(held: &Held<'_>, note: u32, plan: Plan, first: &Cell<Glance>) -> Result<()> {
     held.take_deadline(note);
     held.put(note, WALL, plan.wall);
@@ -67,6 +76,10 @@ fn start(held: &Held<'_>, note: u32, plan: Plan, first: &Cell<Glance>) -> Result
     if plan.at <= below::clock(clock) {
         scan::glance(held, first)?; // what was there comes first
         held.expire(clock);
+        return park(held, note);
+    }
+    if held.is(note, DISABLED) {
+        held.park_deadline(note);
         return Ok(());
     }
     held.wind(clock).map_err(set_error)
@@ -76,7 +89,7 @@ fn start(held: &Held<'_>, note: u32, plan: Plan, first: &Cell<Glance>) -> Result
 /// the next event tells why.
 pub fn touch(held: &Held<'_>, note: u32, change: &Kevent, first: &Cell<Glance>) -> Result<()> {
     if change.flags & flag::ADD == 0 {
-        return Ok(());
+        return park(held, note);
     }
     let record = held.note(note);
     record.data.set(0);

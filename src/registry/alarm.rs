@@ -7,7 +7,7 @@
 use super::Registry;
 use super::cell::Cell32;
 use super::held::Held;
-use super::note::{DISABLED, TIMED, WALL};
+use super::note::{DISABLED, PARKED, TIMED, WALL};
 use super::tree::{Nodes, Tree};
 use crate::errno::Result;
 use crate::host::{Alarm, Clock, Cookie, below};
@@ -54,8 +54,37 @@ impl Held<'_> {
         }
     }
 
+    /// A note that reports nothing has a deadline all the same, but nobody has to hear of it. If somebody looks at the
+    /// object from outside the alarm is set anew at once.
+    pub fn park_deadline(&self, note: u32) {
+        if self.is(note, TIMED) {
+            self.take_deadline(note);
+            self.put(note, PARKED, true);
+            self.wind_for_others(note);
+        }
+    }
+
+    /// It reports again: what has passed since is counted.
+    pub fn unpark_deadline(&self, note: u32) -> Result<()> {
+        if !self.is(note, PARKED) {
+            return Ok(());
+        }
+        self.give_deadline(note, self.note(note).deadline.get(), self.note(note).period.get());
+        let clock = self.clock_of_note(note);
+        self.expire(clock);
+        self.wind(clock)
+    }
+
+    /// A deadline of a note went: who polls the object from outside must not hear of it.
+    pub fn wind_for_others(&self, note: u32) {
+        if self.object.exposed.get() != 0 {
+            let _ = self.wind(self.clock_of_note(note));
+        }
+    }
+
     /// Forgets the deadline of a note.
     pub fn take_deadline(&self, note: u32) {
+        self.put(note, PARKED, false);
         if self.is(note, TIMED) {
             self.put(note, TIMED, false);
             if let Some(tree) = self.deadlines(self.clock_of_note(note), &Deadlines(self.registry)) {
@@ -95,6 +124,15 @@ impl Held<'_> {
         for clock in [Clock::Monotonic, Clock::Wall] {
             if self.object.deadlines.get(index(clock)).is_some_and(|root| root.get() != 0) {
                 self.expire(clock);
+            }
+        }
+    }
+
+    /// Sets the alarms to what is to be heard of.
+    pub fn wind_all(&self) {
+        for clock in [Clock::Monotonic, Clock::Wall] {
+            if self.object.alarms.get(index(clock)).is_some_and(|alarm| alarm.get() != 0) {
+                let _ = self.wind(clock);
             }
         }
     }

@@ -7,7 +7,7 @@
 
 use super::Registry;
 use super::held::Held;
-use super::note::{DISABLED, ECHO, EDGES, HALF};
+use super::note::{DISABLED, ECHO, EDGE, EDGES, HALF};
 use super::record::KQUEUE;
 use crate::errno::Result;
 use crate::host::{Masked, RawFd, ReadySet, Set, Until, Wakes, below, measure};
@@ -28,6 +28,28 @@ impl Registry {
     /// Is any number watched by a kqueue?
     pub fn has_notes(&self) -> bool {
         self.arena.has_notes()
+    }
+
+    /// A connection was accepted: to notes that want edges that is one, if there are more (section 14.11).
+    pub fn accepted(&'static self, fd: RawFd) {
+        if !self.has_notes() || self.table.get(fd).is_none_or(|entry| entry.watches.get() == 0) {
+            return;
+        }
+        let mask = Masked::new();
+        let Ok(number) = self.hold_number(fd, &mask) else { return };
+        let mut watch = number.entry.watches.get();
+        while watch != 0 {
+            let slot = self.arena.slot(watch);
+            let held = self.hold_index(slot.home.get(), Set::at(-1), &mask).through_a_number();
+            if held.object.kind.get() == KQUEUE && slot.mark.get() == EDGE {
+                let _ = held.gather(false); // what came before it
+                for note in held.notes_of(watch).filter(|&note| !held.is(note, DISABLED)) {
+                    held.link_note(note);
+                }
+                let _ = held.settle();
+            }
+            watch = slot.beside.get();
+        }
     }
 
     fn each_watch_of(&'static self, file: below::Identity, act: impl Fn(&Held<'_>, u32)) {
@@ -86,7 +108,7 @@ impl Held<'_> {
     pub fn gather_echo(&self, watch: u32) -> Result<()> {
         let mut wakes = Wakes::new();
         self.set.turn(&self.object.batch, &mut wakes, Wakes::ROOM, Until::Now, self.mask)?;
-        self.absorb_notes(&wakes, watch).map(drop)
+        self.absorb_notes(&wakes, watch, true).map(drop)
     }
 
     /// Before something that makes an edge for a descriptor of our own doing, ...

@@ -5,7 +5,7 @@ use super::note::{DISABLED, EDGE, EDGES, FILE, FRESH, HALF, NEST, QUEUED, SIDE};
 use super::record::State;
 use super::watch::{LEVEL, NOTHING, ONCE};
 use crate::errno::{Errno, Result};
-use crate::host::{Class, Cookie, How, ReadySet, measure};
+use crate::host::{Class, Cookie, How, ReadySet, below, measure};
 
 const OUT: u32 = libc::POLLOUT as u32;
 
@@ -85,7 +85,13 @@ impl Held<'_> {
         };
         let how = if before == NOTHING { How::New } else { How::Again };
         let both = edges && want & OUT != 0 && want != OUT;
+        // Room that was there all the time is no news, although the change makes an edge.
+        let watched = self.is(watch, SIDE) || before != NOTHING && slot.want.get() as u32 & OUT != 0;
+        let echo = both && watched && below::sample(slot.fd.get(), OUT).is_ok_and(|bits| bits & OUT != 0);
         let want = if both && self.arm_at_side(watch, cookie).is_ok() { want & !OUT } else { want };
+        if echo {
+            let _ = self.absorb_side(watch);
+        }
         if want & OUT != 0 || !both {
             self.disarm_at_side(watch);
         }
@@ -101,7 +107,9 @@ impl Held<'_> {
                 if error == Errno::ENOENT && how == How::Again {
                     return self.renew_watch(watch, old).map(|()| None);
                 }
-                self.lose(watch, old);
+                if how == How::Again {
+                    self.lose(watch, old);
+                }
                 return Err(error);
             }
         }

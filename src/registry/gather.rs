@@ -9,6 +9,7 @@ use super::watch::{NOTHING, reportable};
 use crate::errno::Result;
 use crate::host::{Cookie, ReadySet, Until, Wake, Wakes};
 
+const IN: u32 = libc::POLLIN as u32;
 const OUT: u32 = libc::POLLOUT as u32;
 const HUP: u32 = libc::POLLHUP as u32;
 const RDHUP: u32 = libc::EPOLLRDHUP as u32;
@@ -46,7 +47,7 @@ impl Held<'_> {
         let mut first = true;
         loop {
             self.set.turn(&self.object.batch, &mut wakes, Wakes::ROOM, Until::Now, self.mask)?;
-            let (waiting, unasked) = self.absorb_notes(&wakes, 0)?;
+            let (waiting, unasked) = self.absorb_notes(&wakes, 0, true)?;
             let full = wakes.len() == Wakes::ROOM;
             let mut again = full && !waiting;
             if unasked && (full || sleepy && self.object.linked.get() == 0) {
@@ -59,25 +60,28 @@ impl Held<'_> {
         }
     }
 
-    /// Takes in what a turn brought: is there one that is linked already, is there one that nobody asks for? The number may
-    /// prove to be no queue.
-    pub fn absorb_notes(&self, wakes: &Wakes, echo: u32) -> Result<(bool, bool)> {
+    /// Takes in what a turn brought: is there one that is linked already, is there one that nobody asks for? `fresh`: it came
+    /// just now; a sleeper may bring home late what others have read since, and asked for again. The number may prove to be
+    /// no queue.
+    pub fn absorb_notes(&self, wakes: &Wakes, echo: u32, fresh: bool) -> Result<(bool, bool)> {
         let (mut waiting, mut unasked) = (false, false);
         for wake in wakes.iter() {
             match wake.cookie {
                 Cookie::BELL if self.object.bell.get() == BELL_UP => self.object.bell.set(BELL_DOWN),
                 Cookie::BELL => {}
-                Cookie::SIDE_SET => drop(self.absorb_side()),
+                Cookie::SIDE_SET => drop(self.absorb_side(0)),
                 Cookie { slot: 0, arming } => self.expire(alarm::clock_of(arming)),
-                cookie => match self.receive(wake, cookie.slot == echo || self.is(cookie.slot, ECHO)) {
-                    Good::Waiting => waiting = true,
-                    Good::Unasked => unasked = true,
-                    Good::News | Good::Nothing => {}
-                    Good::Strange => {
-                        self.prove()?;
-                        unasked |= cookie.is_level();
+                cookie => {
+                    match self.receive(wake, cookie.slot == echo || self.is(cookie.slot, ECHO), fresh) {
+                        Good::Waiting => waiting = true,
+                        Good::Unasked => unasked = true,
+                        Good::News | Good::Nothing => {}
+                        Good::Strange => {
+                            self.prove()?;
+                            unasked |= cookie.is_level();
+                        }
                     }
-                },
+                }
             }
         }
         Ok((waiting, unasked))
@@ -99,7 +103,7 @@ impl Held<'_> {
         }
     }
 
-    fn receive(&self, wake: Wake, echo: bool) -> Good {
+    fn receive(&self, wake: Wake, echo: bool, fresh: bool) -> Good {
         let watch = wake.cookie.slot;
         let (slot, record) = (self.slot(watch), self.note(watch));
         let known = slot.home.get() == self.index && slot.word.state() == State::Armed;
@@ -118,24 +122,27 @@ impl Held<'_> {
             return Good::Nothing;
         }
         let bits = wake.exact.unwrap_or(!0);
-        record.seen.set(self.object.looks.get());
+        record.seen.set(if fresh { self.object.looks.get() } else { 0 });
         slot.events.set(bits as i32);
+        // What a late wake says is tested again: it may have been the condition of another note.
+        let told = if fresh { bits } else { bits & !IN };
         if wake.cookie.is_edge() {
-            self.receive_edge(watch, echo, bits)
+            self.receive_edge(watch, echo, (bits, told))
         } else {
-            self.receive_level(record, bits)
+            self.receive_level(record, (bits, told))
         }
     }
 
     /// Of a level-triggered registration: it tells of what is there, and again as long as it is.
-    fn receive_level(&self, watch: &Note, bits: u32) -> Good {
+    fn receive_level(&self, watch: &Note, (bits, told): (u32, u32)) -> Good {
         let mut good = Good::Unasked;
         let mut index = watch.beside.get();
         while index != 0 {
-            let (note, want) = (self.note(index), self.slot(index).want.get() as u32);
+            let (note, slot) = (self.note(index), self.slot(index));
             let status = note.status.get();
-            if status & DISABLED == 0 && bits & reportable(want) != 0 {
+            if status & DISABLED == 0 && bits & reportable(slot.want.get() as u32) != 0 {
                 if status & QUEUED == 0 {
+                    slot.events.set(told as i32);
                     self.link_note(index);
                     good = Good::News;
                 } else if good != Good::News {
@@ -148,13 +155,13 @@ impl Held<'_> {
     }
 
     /// Of an edge-triggered one: it tells of what has happened, once.
-    fn receive_edge(&self, watch: u32, echo: bool, bits: u32) -> Good {
+    fn receive_edge(&self, watch: u32, echo: bool, (bits, told): (u32, u32)) -> Good {
         let mut good = Good::Unasked;
         for index in self.notes_of(watch) {
             let (about, note) = (self.slot(index), self.note(index));
             let before = about.events.get() as u32;
             let ended = bits & !before & if before & RDHUP != 0 { ENDS & !HUP } else { ENDS } != 0;
-            about.events.set(bits as i32); // not to be had again
+            about.events.set(told as i32); // not to be had again
             let elsewhere = self.is(watch, SIDE) && about.want.get() as u32 == OUT;
             if elsewhere || self.is(index, DISABLED) || bits & reportable(about.want.get() as u32) == 0 {
                 continue;

@@ -127,10 +127,6 @@ impl Held<'_> {
     /// Takes in what a turn brought. `start`: the object's clock when it began; a sleeper may bring it home late.
     pub fn absorb(&self, wakes: &Wakes, start: u32) -> Idlers {
         let mut idlers = Idlers::default();
-        if self.object.kind.get() == KQUEUE {
-            let _ = self.absorb_notes(wakes, 0); // the number was proved before the sleep
-            return idlers;
-        }
         // What lies before the bell was ready before the oldest event was posted.
         let mut before = if self.object.unordered.get() != 0 { self.object.oldest.get() } else { 0 };
         for wake in wakes.iter() {
@@ -297,6 +293,7 @@ impl Held<'_> {
     pub fn expose(&self) -> Result<()> {
         self.object.exposed.set(1);
         self.prove()?;
+        self.wind_all();
         for index in self.watches() {
             let slot = self.slot(index);
             if self.object.kind.get() == KQUEUE {

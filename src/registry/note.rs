@@ -54,6 +54,8 @@ pub const SIDE: u32 = 4096;
 pub const HALF: u32 = 8192;
 /// It was made, or made again, while it was not known whether the registration is that of the number's file.
 pub const FRESH: u32 = 16384;
+/// It has a deadline that nobody has to hear of: it reports nothing.
+pub const PARKED: u32 = 32768;
 
 /// `Slot::mark`: the kernel has an edge-triggered registration.
 pub const EDGE: u32 = 4;
@@ -151,6 +153,7 @@ impl Held<'_> {
         self.unlink_note(index);
         if self.is(index, TIMED) {
             self.take_deadline(index);
+            self.wind_for_others(index);
         }
         match note.watch.get() {
             0 => self.names(&Names(self.registry)).remove(index),

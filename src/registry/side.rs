@@ -54,13 +54,13 @@ impl Held<'_> {
         }
     }
 
-    /// Takes in what the side set has.
-    pub fn absorb_side(&self) -> Result<()> {
+    /// Takes in what the side set has, but for one watch, whose edge is of our own doing (0: none).
+    pub fn absorb_side(&self, echo: u32) -> Result<()> {
         let Some(side) = self.known_side() else { return Err(Errno::EBADF) };
         let mut wakes = Wakes::new();
         loop {
             side.turn(&self.object.batch, &mut wakes, Wakes::ROOM, Until::Now, self.mask)?;
-            for wake in wakes.iter() {
+            for wake in wakes.iter().filter(|wake| echo == 0 || wake.cookie.slot != echo) {
                 self.receive_at_side(wake);
             }
             if wakes.len() < Wakes::ROOM {

@@ -17,7 +17,7 @@
 //! that runs a handler: a thread's blocked signals, as the system shows them, tell which.
 
 use super::held::{BELL_STEADY, Held};
-use super::record::{Slot, State};
+use super::record::{KQUEUE, Slot, State};
 use super::{Registry, fork};
 use crate::errno::{Errno, Result};
 use crate::host::{Masked, RawFd, ReadySet, Ring, Set, Until, Wakes, below, proc};
@@ -188,7 +188,7 @@ impl<'m> Held<'m> {
     ) -> (Result<()>, core::result::Result<Held<'m>, Woken>) {
         let (registry, object, index, set, mask) =
             (self.registry, self.object, self.index, self.set, self.mask);
-        let (start, serial) = (object.clock.get(), registry.serial);
+        let (start, looks, serial) = (object.clock.get(), object.looks.get(), registry.serial);
         drop(self);
         // A look is proved here, where nobody waits for the lock; if it fails, the sleep that follows finds out why.
         let proved = !look || registry.bell.known().is_some_and(|bell| set.is_ours(&bell));
@@ -208,7 +208,12 @@ impl<'m> Held<'m> {
             return (slept, Err(woken));
         }
         if waiter.own_set.is_none() && slept.is_ok() {
-            held.absorb(wakes, start);
+            if object.kind.get() == KQUEUE {
+                let fresh = object.looks.get() == looks; // nobody has worked on the queue meanwhile
+                let _ = held.absorb_notes(wakes, 0, fresh); // the number was proved before
+            } else {
+                held.absorb(wakes, start);
+            }
         }
         (slept, Ok(held))
     }
