@@ -3,10 +3,11 @@
 use super::{boundary, pointer};
 use crate::errno::{Errno, Result};
 use crate::host::{Masked, Until, below};
-use crate::kqueue::scan::{self, Glance, Step, Wait};
+use crate::kqueue::scan::{self, Glance, Short, Step, Wait};
 use crate::kqueue::{self, Kevent, filter, flag, register};
 use core::cell::Cell;
 use core::ffi::{c_int, c_uint, c_void};
+use core::mem::MaybeUninit;
 
 /// FreeBSD's unit of milliseconds, and its absolute time, with values that libkqueue's do not have.
 pub const NOTE_MSECONDS: u32 = 0x1000;
@@ -235,6 +236,8 @@ struct Call<E> {
     flags: Result<c_uint>,
     timeout: *const libc::timespec,
     wait: Option<Wait>,
+    /// What the short way has found.
+    silence: Glance,
     handlers: u32,
 }
 
@@ -246,7 +249,8 @@ impl<E> Call<E> {
         flags: Result<c_uint>,
         timeout: *const libc::timespec,
     ) -> Call<E> {
-        Call { kq, changes, events, flags, timeout, wait: None, handlers: Masked::interruptions() }
+        let (wait, silence) = (None, Glance::default());
+        Call { kq, changes, events, flags, timeout, wait, silence, handlers: Masked::interruptions() }
     }
 }
 
@@ -263,6 +267,12 @@ unsafe fn run<E: Entry>(mut call: Call<E>) -> c_int {
     if may_wait {
         // SAFETY: nothing here needs to be dropped.
         unsafe { pthread_testcancel() };
+        if call.changes.1 == 0 && call.flags == Ok(0) {
+            // SAFETY: the caller's promise.
+            if let Some(told) = unsafe { call.short() } {
+                return told;
+            }
+        }
     }
     loop {
         // SAFETY: the caller's promise.
@@ -287,6 +297,37 @@ unsafe fn run<E: Entry>(mut call: Call<E>) -> c_int {
 }
 
 impl<E: Entry> Call<E> {
+    /// The short way, where it leads to the end.
+    ///
+    /// # Safety
+    /// As [`kevent`].
+    #[inline]
+    unsafe fn short(&mut self) -> Option<c_int> {
+        let room = self.events.1 as usize;
+        pointer::check(self.events.0, room).ok()?;
+        // SAFETY: the caller's pointer.
+        let now = unsafe { pointer::is_zero(self.timeout)? };
+        let before = below::errno();
+        let mut chunk = [const { MaybeUninit::<E>::uninit() }; scan::CHUNK];
+        let ended = scan::at_once(self.kq, room, now, |at, event| {
+            if let Some(place) = chunk.get_mut(at) {
+                place.write(E::write(event));
+            }
+        });
+        below::set_errno(before);
+        match ended {
+            Short::Done(told) => {
+                // SAFETY: so many were written, and the caller has room for them.
+                unsafe { chunk.as_ptr().cast::<E>().copy_to(self.events.0, told) };
+                Some(told as c_int)
+            }
+            Short::Long(glance) => {
+                self.silence = glance;
+                None
+            }
+        }
+    }
+
     /// Section 3.1: changes in order, then the scan. [`SLEEP`]: it has to sleep; the next step does.
     ///
     /// # Safety
@@ -350,7 +391,12 @@ impl<E: Entry> Call<E> {
         // SAFETY: the caller's pointer.
         let until = if immediate { Until::Now } else { unsafe { pointer::read_timeout(self.timeout)? } };
         pointer::check(self.events.0, room)?;
-        Ok(Begun::Waits(Wait::new(self.kq, room, until, self.handlers).after_changes(glance.get())))
+        let wait = Wait::new(self.kq, room, until, self.handlers);
+        Ok(Begun::Waits(if nchanges > 0 {
+            wait.after_look(glance.get())
+        } else {
+            wait.after_silence(self.silence)
+        }))
     }
 }
 

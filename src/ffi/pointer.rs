@@ -20,6 +20,7 @@ const END: usize = if cfg!(target_arch = "x86_64") {
 };
 
 /// EFAULT unless `count` elements at `pointer` can be the caller's.
+#[inline]
 pub fn check<T>(pointer: *const T, count: usize) -> Result<()> {
     let start = pointer as usize;
     let end = count.checked_mul(size_of::<T>()).and_then(|length| start.checked_add(length));
@@ -51,6 +52,22 @@ pub unsafe fn read_timeout(timeout: *const libc::timespec) -> Result<Until> {
     // T-193: a time-out beyond the clock's end is for ever.
     let length = (seconds as u64).checked_mul(BILLION as u64).and_then(|s| s.checked_add(nanoseconds as u64));
     Ok(length.and_then(|ns| ns.checked_add(below::now())).map_or(Until::Forever, Until::At))
+}
+
+/// Is a time-out zero? `None`: it is wrong.
+///
+/// # Safety
+/// As [`read_timeout`].
+#[inline]
+pub unsafe fn is_zero(timeout: *const libc::timespec) -> Option<bool> {
+    if timeout.is_null() {
+        return Some(false);
+    }
+    check(timeout, 1).ok()?;
+    // SAFETY: the caller's promise.
+    let time = unsafe { timeout.read_unaligned() };
+    let right = time.tv_sec >= 0 && (0..1_000_000_000).contains(&time.tv_nsec);
+    right.then_some(time.tv_sec == 0 && time.tv_nsec == 0)
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use crate::host::measure::{self, Kind};
 use crate::host::{Clock, RawFd, below};
 use crate::registry::Held;
 use crate::registry::note::{DISABLED, EDGES, ENDS, FILE, LEAST, NEST, TRIGGERED};
-use crate::registry::record::KQUEUE;
+use crate::registry::record::{KQUEUE, Note};
 use crate::registry::watch::{HeldNumber, LEVEL, NOTHING, reportable};
 
 const LOWAT: u32 = 0x1;
@@ -60,6 +60,9 @@ pub fn begin(held: &Held<'_>, note: u32, watch: u32) -> Result<()> {
     let word = &held.slot(note).word;
     let stamp = word.stamp();
     held.hang(note, watch);
+    if held.is_served(watch, note) {
+        return Ok(());
+    }
     let fitted = held.fit(watch).map_err(set_error_of_descriptor);
     if fitted.is_err() && word.stamp() == stamp {
         held.drop_note(note); // it did not end with the others of an unseen close
@@ -131,13 +134,28 @@ pub fn test(held: &Held<'_>, note: u32, fresh: Option<u32>) -> bool {
     if covered && fresh == Some(looks) && !named && want != 0 {
         return false; // the kernel has just named all that are ready
     }
-    let fd = held.slot(note).fd.get();
     if named {
         held.slot(note).events.set(bits as i32);
     }
     // What the kernel said of it last, if that can be relied on: an edge is not repeated.
     let said = if level { named } else { record.seen.get() != 0 };
-    let said = said.then(|| held.slot(note).events.get() as u32);
+    judge(held, note, said, level, named)
+}
+
+/// The same of a note that the kernel has just named: what it `said` is in the slot.
+pub fn judge(held: &Held<'_>, note: u32, said: bool, level: bool, named: bool) -> bool {
+    let (slot, record) = (held.slot(note), held.note(note));
+    let (fd, watch, want) = (slot.fd.get(), record.watch.get(), slot.want.get() as u32);
+    if named
+        && slot.events.get() as u32 & (IN | ENDS) == IN
+        && let Some(data) = plain_data(held, watch, record, fd)
+    {
+        record.bits.set(0);
+        record.data.set(data);
+        record.flags.set(record.flags.get() & !u32::from(flag::EOF));
+        return true;
+    }
+    let said = said.then(|| slot.events.get() as u32);
     let kind = Kind::from_number(held.slot(watch).tag.get());
     let found = match record.filter.get() as i16 {
         _ if held.is(watch, FILE) => file(held, note, fd, kind),
@@ -166,6 +184,16 @@ pub fn test(held: &Held<'_>, note: u32, fresh: Option<u32>) -> bool {
         }
         Err(_) => false,
     }
+}
+
+/// The common case: bytes of a connection or a pipe, and no end of it.
+fn plain_data(held: &Held<'_>, watch: u32, record: &Note, fd: RawFd) -> Option<u64> {
+    let kind = held.slot(watch).tag.get();
+    let plain = kind == Kind::Stream as u32 || kind == Kind::Pipe as u32;
+    if !plain || record.filter.get() as i16 != filter::READ || measure::has_marks() {
+        return None;
+    }
+    measure::readable(fd).ok().filter(|&data| data > 0).map(|data| data as u64)
 }
 
 #[derive(Default)]

@@ -128,7 +128,8 @@ fn apply(found: Found<'_, '_>, note: Option<u32>, change: &Kevent) -> Result<()>
     let held = found.held;
     if change.flags & flag::DELETE != 0 {
         held.drop_note(note); // K-067
-        return refit(&found);
+        scan::fit_less(held, found.watch);
+        return Ok(());
     }
     if change.flags & flag::FORCEONESHOT != 0 {
         let flags = &held.note(note).flags;
@@ -149,12 +150,12 @@ fn apply(found: Found<'_, '_>, note: Option<u32>, change: &Kevent) -> Result<()>
         filter::TIMER => timer::touch(held, note, change, found.glance)?,
         _ => descriptor::touch_again(held, note, change),
     }
-    refit(&found)?;
+    refit(&found, note)?;
     if found.watch != 0 && note_of(held, found.watch, change) != Some(note) {
         return Err(Errno::ENOENT); // the kernel has just told that its number was closed unseen
     }
     look(&found, note)?;
-    refit(&found)
+    refit(&found, note)
 }
 
 fn keep_user(held: &Held<'_>, note: u32, change: &Kevent) {
@@ -164,8 +165,11 @@ fn keep_user(held: &Held<'_>, note: u32, change: &Kevent) {
     }
 }
 
-fn refit(found: &Found<'_, '_>) -> Result<()> {
-    if found.watch != 0 { found.held.fit(found.watch).map_err(set_error) } else { Ok(()) }
+fn refit(found: &Found<'_, '_>, note: u32) -> Result<()> {
+    if found.watch == 0 || found.held.is_served(found.watch, note) {
+        return Ok(());
+    }
+    found.held.fit(found.watch).map_err(set_error)
 }
 
 /// An enabled knote is tested at once: it is active if its condition holds now.
@@ -186,10 +190,6 @@ fn look(found: &Found<'_, '_>, note: u32) -> Result<()> {
         held.link_note(note);
     } else if found.watch != 0 {
         descriptor::wait_for_it(held, note);
-        // To be registered may have linked it, by what it does not count.
-        if held.is(note, QUEUED) && !test(held, note, None) {
-            held.unlink_note(note);
-        }
     }
     Ok(())
 }
@@ -232,7 +232,15 @@ fn add(found: &Found<'_, '_>, change: &Kevent) -> Result<()> {
     }
     let found = Found { watch, ..*found };
     look(&found, note)?;
-    refit(&found) // room to write that is there needs no telling
+    // To be registered may have linked it by something that does not count.
+    if held.is(note, QUEUED)
+        && found.watch != 0
+        && held.slot(note).since.get() == 0
+        && !test(held, note, None)
+    {
+        held.unlink_note(note);
+    }
+    refit(&found, note) // room to write that is there needs no telling
 }
 
 /// Does the condition of a knote hold? `fresh`: which look at the set has named everything

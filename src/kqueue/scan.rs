@@ -5,7 +5,7 @@
 
 use super::{Kevent, descriptor, filter, flag, hold, register, set_error};
 use crate::errno::{Errno, Result};
-use crate::host::{Masked, RawFd, Until, Wakes, below};
+use crate::host::{Masked, RawFd, Until, Wake, Wakes, below};
 use crate::registry::Held;
 use crate::registry::nest::NEWS_BELOW;
 use crate::registry::note::{DISABLED, FILE, FORCED, TRIGGERED};
@@ -14,7 +14,7 @@ use crate::registry::watch::LEVEL;
 use core::cell::Cell;
 
 /// Events that are taken under one lock. On the stack, and cleared for each call.
-const CHUNK: usize = 16;
+pub const CHUNK: usize = 16;
 
 /// What a call knows of its queue.
 #[derive(Clone, Copy, Default, Debug)]
@@ -39,10 +39,9 @@ pub fn glance(held: &Held<'_>, glance: &Cell<Glance>) -> Result<()> {
 
 /// Before changes: looks at the queues below, for which no lock may be held.
 pub fn begin(kq: RawFd) -> Result<()> {
-    let mask = Masked::new();
     let registry = super::registry_of(kq)?;
-    registry.look_below(kq, &mask)?;
-    if registry.sees_closes { Ok(()) } else { hold(kq, &mask)?.prove().map_err(set_error) }
+    registry.look_below(kq, None)?;
+    if registry.sees_closes { Ok(()) } else { hold(kq, &Masked::new())?.prove().map_err(set_error) }
 }
 
 /// A call on the queue ends: those above hear of what it has linked.
@@ -61,6 +60,35 @@ fn look(held: &Held<'_>, sleepy: bool) -> Result<Option<u32>> {
     held.expire_all();
     descriptor::look_at_files(held);
     Ok(which)
+}
+
+/// How the short way ended.
+pub enum Short {
+    /// With so many events.
+    Done(usize),
+    /// The long way has to be gone, with what is known by now.
+    Long(Glance),
+}
+
+/// The short way, for calls without changes: what the kernel names goes past the queue, in one look and under one lock. `now`:
+/// the call does not wait. `sink` gets up to [`CHUNK`] events with their places, while the lock is held.
+#[inline]
+pub fn at_once(kq: RawFd, room: usize, now: bool, sink: impl FnMut(usize, &Kevent)) -> Short {
+    let mask = Masked::new();
+    let Ok(held) = hold(kq, &mask) else { return Short::Long(Glance::default()) };
+    let mut wakes = Wakes::new();
+    let mut notes = [0; CHUNK];
+    let Ok(Some(direct)) = held.glean(&mut wakes, notes.get_mut(..room.min(CHUNK)).unwrap_or_default(), room)
+    else {
+        return Short::Long(Glance::default());
+    };
+    if !direct || wakes.is_empty() && !now {
+        let look = Some(held.object.looks.get());
+        return Short::Long(Glance { made: wakes.is_empty(), look, proved: held.proved.get() });
+    }
+    let filled = take_directly(&held, wakes.iter().zip(notes), sink);
+    let _ = held.settle();
+    if filled > 0 || now { Short::Done(filled) } else { Short::Long(Glance::default()) }
 }
 
 /// One wait of a caller.
@@ -115,10 +143,16 @@ impl Wait {
     }
 
     /// The queue was looked at in this call already.
-    pub fn after_changes(mut self, glance: Glance) -> Wait {
+    pub fn after_look(mut self, glance: Glance) -> Wait {
         self.looked = glance.look;
         self.proved = glance.proved;
         self
+    }
+
+    /// And nothing was there.
+    pub fn after_silence(mut self, glance: Glance) -> Wait {
+        self.calm = glance.made;
+        if self.calm { self } else { self.after_look(glance) }
     }
 
     /// All signals are blocked; this was the mask before.
@@ -160,7 +194,7 @@ impl Wait {
         }
         if object.nests.get() != 0 && self.looked.is_none() {
             drop(held);
-            registry.look_below(self.kq, &mask)?;
+            registry.look_below(self.kq, Some(&mask))?;
             held = hold(self.kq, &mask)?;
         }
         let step = self.collect(held, chunk);
@@ -181,6 +215,7 @@ impl Wait {
         loop {
             // A sleeper brings the news home itself.
             let known = self.looked.take().filter(|&looked| looked == held.object.looks.get());
+            let was_empty = held.object.linked.get() == 0;
             let all = match known {
                 Some(_) => {
                     held.proved.set(self.proved); // in the same call
@@ -198,6 +233,9 @@ impl Wait {
                 Until::At(end) => self.slept && below::now() >= end,
                 Until::Forever => false,
             };
+            if filled > 0 && (was_empty || held.object.linked.get() == 1) {
+                held.unlink_levels(self.end.unwrap_or_default());
+            }
             if filled > 0 || over {
                 held.settle().map_err(set_error)?;
                 return Ok(Step::Done(filled));
@@ -245,6 +283,28 @@ impl Wait {
     }
 }
 
+/// Hands on what the kernel has named, past the queue.
+fn take_directly(
+    held: &Held<'_>,
+    wakes: impl Iterator<Item = (Wake, u32)>,
+    mut sink: impl FnMut(usize, &Kevent),
+) -> usize {
+    let mut filled = 0;
+    for (wake, note) in wakes {
+        held.take_direct(wake, note);
+        if !descriptor::judge(held, note, true, true, true) {
+            continue;
+        }
+        sink(filled, &event(held, note));
+        filled += 1;
+        let flags = held.note(note).flags.get() as u16;
+        if flags & (flag::ONESHOT | flag::DISPATCH) != 0 {
+            delivered(held, note);
+        }
+    }
+    filled
+}
+
 /// Takes events out of the queue.
 fn take(held: &Held<'_>, chunk: &mut [Kevent], end: Option<u64>, all: Option<u32>) -> usize {
     let end = end.unwrap_or_default();
@@ -276,8 +336,8 @@ fn take(held: &Held<'_>, chunk: &mut [Kevent], end: Option<u64>, all: Option<u32
 
 /// A note of a watch asks for less than before, or was linked and is not. A registration that stays as it is for all of them
 /// needs no change then, unless somebody sees it.
-fn fit_less(held: &Held<'_>, watch: u32) {
-    if held.slot(watch).mark.get() != LEVEL || !held.may_keep() {
+pub fn fit_less(held: &Held<'_>, watch: u32) {
+    if watch != 0 && (held.slot(watch).mark.get() != LEVEL || !held.may_keep()) {
         let _ = held.fit(watch);
     }
 }
@@ -317,9 +377,7 @@ fn delivered(held: &Held<'_>, note: u32) {
     if flags & flag::ONESHOT != 0 {
         let watch = record.watch.get();
         held.drop_note(note); // K-085
-        if watch != 0 {
-            fit_less(held, watch);
-        }
+        fit_less(held, watch);
         return;
     }
     if flags & flag::CLEAR != 0 {

@@ -22,6 +22,16 @@ impl Held<'_> {
         (enabled().fold(0, |want, note| want | asks(note)), edges)
     }
 
+    /// Is a note served by a level-triggered registration that is there, and may stay as it is? The common case of
+    /// [`Held::fit`].
+    pub fn is_served(&self, watch: u32, note: u32) -> bool {
+        let (slot, want) = (self.slot(watch), self.slot(note).want.get() as u32);
+        slot.mark.get() == LEVEL
+            && slot.want.get() as u32 & want == want
+            && !self.is(note, EDGES)
+            && self.may_keep()
+    }
+
     /// Makes the registration of a watch serve its notes. Bits that nobody asks for are left in it, if nobody sees them.
     /// ENOENT: the number was closed unseen, and the notes are gone. Else what the host says of the descriptor.
     pub fn fit(&self, watch: u32) -> Result<()> {

@@ -43,6 +43,8 @@ pub struct Held<'m> {
     pub mask: &'m Masked,
     /// The number was proved to be the set since the lock was taken.
     pub proved: Cell<bool>,
+    /// The last look has found something ready that nobody asks for: see [`super::gather`].
+    pub idlers: Cell<bool>,
     /// The bell should stay up if it is rung: more events are about to be posted.
     pub steady: Cell<bool>,
     _guard: Guard<'static>,
@@ -73,6 +75,7 @@ impl Registry {
             set,
             mask,
             proved: Cell::new(false),
+            idlers: Cell::new(true),
             steady: Cell::new(false),
             _guard: object.lock.lock(mask),
         }

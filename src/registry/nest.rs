@@ -108,7 +108,7 @@ impl Registry {
             told.iter().filter(|&object| self.arena.object(object).nests.replace(NO_NEWS) == NEWS_BELOW)
         {
             if let Some(fd) = self.numbers_of(object, mask).iter().next() {
-                let _ = self.look_below(fd, mask);
+                let _ = self.look_below(fd, Some(mask));
             }
         }
         for object in above.iter().filter(|&object| self.arena.object(object).nested.get() != 0) {
@@ -136,11 +136,13 @@ impl Registry {
     }
 
     /// Looks at the queues that a queue watches, so that it finds their amounts right. No lock is held.
-    pub fn look_below(&'static self, fd: RawFd, mask: &Masked) -> Result<()> {
+    pub fn look_below(&'static self, fd: RawFd, mask: Option<&Masked>) -> Result<()> {
         let object = self.table.get(fd).and_then(|entry| entry.object());
         if object.is_none_or(|object| self.arena.object(object).nests.get() == 0) {
             return Ok(()); // nearly always
         }
+        let own = mask.is_none().then(Masked::new);
+        let Some(mask) = mask.or(own.as_ref()) else { return Ok(()) };
         let Some(held) = self.hold(fd, mask) else { return Ok(()) };
         let mut inner = Few::new();
         held.object.nests.set(NO_NEWS);
@@ -165,7 +167,7 @@ impl Registry {
         let object =
             self.table.get(fd).and_then(|entry| entry.object()).map(|index| self.arena.object(index));
         for _ in 0..TURNS {
-            let _ = self.look_below(fd, mask);
+            let _ = self.look_below(fd, Some(mask));
             self.look_at(fd, mask);
             if object.is_none_or(|object| object.nests.get() != NEWS_BELOW) {
                 return;

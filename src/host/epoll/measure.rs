@@ -95,9 +95,14 @@ pub fn mark_was_set() {
     MARKS.store(true, Relaxed);
 }
 
+/// Has it?
+pub fn has_marks() -> bool {
+    MARKS.load(Relaxed)
+}
+
 /// The low-water mark of a socket.
 pub fn own_mark(fd: RawFd) -> i64 {
-    if MARKS.load(Relaxed) { option(fd, libc::SO_RCVLOWAT).map_or(1, i64::from) } else { 1 }
+    if has_marks() { option(fd, libc::SO_RCVLOWAT).map_or(1, i64::from) } else { 1 }
 }
 
 /// Connections that wait to be accepted.
