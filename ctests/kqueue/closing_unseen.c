@@ -225,6 +225,8 @@ TEST(queue_replaced_unseen, "K-021")
 	add_user(kq, 1, 0, U(1));
 	trigger(kq, 1, U(1));
 	raw_dup2(fds[0], kq);
+	struct kevent ev;
+	CHECK_ERR(kevent(kq, NULL, 0, &ev, 1, ZERO_TIMEOUT), EBADF);
 	CHECK_EQ(try_change(kq, 1, EVFILT_USER, EV_ADD, 0, 0, NULL), EBADF);
 	add_read(other, kq, 0, U(2)); /* it is an ordinary descriptor now */
 	put(fds[1]);

@@ -1,20 +1,15 @@
 //! `<sys/event.h>`: the C symbols of kqueue.
 
+use super::kevent::{Entry, Kevent64, KeventC, KeventFreebsd};
 use super::{boundary, pointer};
 use crate::errno::{Errno, Result};
 use crate::host::{Masked, Until, below};
-use crate::kqueue::scan::{self, Glance, Short, Step, Wait};
-use crate::kqueue::{self, Kevent, filter, flag, register};
+use crate::kqueue::direct::{Short, at_once};
+use crate::kqueue::scan::{self, Glance, Step, Wait};
+use crate::kqueue::{self, Kevent, flag, register};
 use core::cell::Cell;
-use core::ffi::{c_int, c_uint, c_void};
+use core::ffi::{c_int, c_uint};
 use core::mem::MaybeUninit;
-
-/// FreeBSD's unit of milliseconds, and its absolute time, with values that libkqueue's do not have.
-pub const NOTE_MSECONDS: u32 = 0x1000;
-/// As above.
-pub const NOTE_ABSTIME: u32 = 0x2000;
-/// A regular file is ready at its end, too.
-pub const NOTE_FILE_POLL: u32 = 2;
 
 /// Entries of a changelist that are read before the first of their results is written (K-039).
 const STEP: usize = 8;
@@ -22,124 +17,6 @@ const STEP: usize = 8;
 const KQUEUE_CLOEXEC: c_uint = 1;
 const KEVENT_FLAG_IMMEDIATE: c_uint = 1;
 const KEVENT_FLAG_ERROR_EVENTS: c_uint = 2;
-
-/// A structure that C callers have for an event.
-trait Entry: Copy {
-    fn read(self) -> Kevent;
-    fn write(event: &Kevent) -> Self;
-}
-
-/// `struct kevent` of libkqueue.
-#[repr(C)]
-#[derive(Clone, Copy)]
-pub struct KeventC {
-    ident: usize,
-    filter: i16,
-    flags: u16,
-    fflags: u32,
-    data: isize,
-    udata: *mut c_void,
-}
-
-impl Entry for KeventC {
-    fn read(self) -> Kevent {
-        Kevent {
-            ident: self.ident,
-            filter: self.filter,
-            flags: self.flags,
-            fflags: self.fflags,
-            data: self.data as i64,
-            udata: self.udata as usize as u64,
-            ext: [0; 2],
-        }
-    }
-
-    fn write(event: &Kevent) -> Self {
-        KeventC {
-            ident: event.ident,
-            filter: event.filter,
-            flags: event.flags,
-            fflags: event.fflags,
-            data: event.data as isize,
-            udata: event.udata as usize as *mut c_void,
-        }
-    }
-}
-
-/// `struct kevent64_s` of macOS.
-#[repr(C)]
-#[derive(Clone, Copy)]
-pub struct Kevent64 {
-    ident: u64,
-    filter: i16,
-    flags: u16,
-    fflags: u32,
-    data: i64,
-    udata: u64,
-    ext: [u64; 2],
-}
-
-impl Entry for Kevent64 {
-    fn read(self) -> Kevent {
-        let Kevent64 { ident, filter, flags, fflags, data, udata, ext } = self;
-        // No descriptor has a number that a word does not hold.
-        let ident = usize::try_from(ident).unwrap_or(usize::MAX);
-        Kevent { ident, filter, flags, fflags, data, udata, ext }
-    }
-
-    fn write(event: &Kevent) -> Self {
-        let &Kevent { ident, filter, flags, fflags, data, udata, ext } = event;
-        Kevent64 { ident: ident as u64, filter, flags, fflags, data, udata, ext }
-    }
-}
-
-/// `struct kevent` of FreeBSD 12 and later.
-#[repr(C)]
-#[derive(Clone, Copy)]
-pub struct KeventFreebsd {
-    ident: usize,
-    filter: i16,
-    flags: u16,
-    fflags: u32,
-    data: i64,
-    udata: *mut c_void,
-    ext: [u64; 4],
-}
-
-impl Entry for KeventFreebsd {
-    fn read(self) -> Kevent {
-        let timer = self.filter == filter::TIMER;
-        Kevent {
-            ident: self.ident,
-            filter: self.filter,
-            flags: self.flags,
-            fflags: if timer { timer_flags(self.fflags) } else { self.fflags },
-            data: self.data,
-            udata: self.udata as usize as u64,
-            ext: [self.ext[2], self.ext[3]],
-        }
-    }
-
-    fn write(event: &Kevent) -> Self {
-        KeventFreebsd {
-            ident: event.ident,
-            filter: event.filter,
-            flags: event.flags,
-            fflags: event.fflags,
-            data: event.data,
-            udata: event.udata as usize as *mut c_void,
-            ext: [0, 0, event.ext[0], event.ext[1]],
-        }
-    }
-}
-
-/// FreeBSD's units of a timer as ours. What it does not know stays unknown.
-fn timer_flags(fflags: u32) -> u32 {
-    const NAMES: [(u32, u32); 5] =
-        [(0x1, 0x1), (0x2, NOTE_MSECONDS), (0x4, 0x2), (0x8, 0x4), (0x10, NOTE_ABSTIME)];
-    let known = NAMES.iter().filter(|(theirs, _)| fflags & theirs != 0).fold(0, |ours, (_, our)| ours | our);
-    if fflags & !0x1f != 0 { known | 1 << 31 } else { known }
-}
 
 /// `int kqueue(void)`
 #[unsafe(no_mangle)]
@@ -309,23 +186,28 @@ impl<E: Entry> Call<E> {
         let now = unsafe { pointer::is_zero(self.timeout)? };
         let before = below::errno();
         let mut chunk = [const { MaybeUninit::<E>::uninit() }; scan::CHUNK];
-        let ended = scan::at_once(self.kq, room, now, |at, event| {
+        let ended = at_once(self.kq, room, now, |at, event| {
             if let Some(place) = chunk.get_mut(at) {
                 place.write(E::write(event));
             }
         });
         below::set_errno(before);
+        let told = match ended {
+            Short::Done(told) => told,
+            Short::More(..) => scan::CHUNK,
+            Short::Long(_) => 0,
+        };
+        // SAFETY: so many were written, and the caller has room for them.
+        unsafe { chunk.as_ptr().cast::<E>().copy_to(self.events.0, told) };
         match ended {
-            Short::Done(told) => {
-                // SAFETY: so many were written, and the caller has room for them.
-                unsafe { chunk.as_ptr().cast::<E>().copy_to(self.events.0, told) };
-                Some(told as c_int)
+            Short::Done(told) => return Some(told as c_int),
+            Short::More(glance, end) => {
+                self.wait =
+                    Some(Wait::new(self.kq, room, Until::Now, self.handlers).after_chunk(glance, end));
             }
-            Short::Long(glance) => {
-                self.silence = glance;
-                None
-            }
+            Short::Long(glance) => self.silence = glance,
         }
+        None
     }
 
     /// Section 3.1: changes in order, then the scan. [`SLEEP`]: it has to sleep; the next step does.

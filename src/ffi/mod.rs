@@ -6,6 +6,7 @@
 // C callers hand over raw pointers here.
 #![allow(unsafe_code)]
 
+pub mod kevent;
 pub mod kqueue;
 pub mod pointer;
 pub mod port;

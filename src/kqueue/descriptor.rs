@@ -10,7 +10,7 @@ use crate::registry::record::{KQUEUE, Note};
 use crate::registry::watch::{HeldNumber, LEVEL, NOTHING, reportable};
 
 const LOWAT: u32 = 0x1;
-const FILE_POLL: u32 = super::super::ffi::kqueue::NOTE_FILE_POLL;
+const FILE_POLL: u32 = super::NOTE_FILE_POLL;
 
 const IN: u32 = libc::POLLIN as u32;
 const OUT: u32 = libc::POLLOUT as u32;

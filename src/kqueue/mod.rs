@@ -5,10 +5,11 @@
 //! constants are libkqueue's (section 12).
 //!
 //! * [`register`]: one change of a changelist;
-//! * [`scan`]: the queue is walked once, each knote is tested again and delivered;
+//! * [`scan`]: the queue is walked once, each knote is tested again and delivered; [`direct`]: the short way;
 //! * [`descriptor`], [`timer`], [`user`]: what each filter means.
 
 pub mod descriptor;
+pub mod direct;
 pub mod register;
 pub mod scan;
 pub mod timer;
@@ -39,6 +40,13 @@ pub struct Kevent {
     /// More values of the user's, in the wider structures.
     pub ext: [u64; 2],
 }
+
+/// FreeBSD's unit of milliseconds, and its absolute time, with values that libkqueue's do not have.
+pub const NOTE_MSECONDS: u32 = 0x1000;
+/// As above.
+pub const NOTE_ABSTIME: u32 = 0x2000;
+/// A regular file is ready at its end, too.
+pub const NOTE_FILE_POLL: u32 = 2;
 
 /// The filters that exist here.
 pub mod filter {

@@ -102,6 +102,7 @@ fn trust(held: &Held<'_>, watch: u32, change: &Kevent) -> Result<()> {
 fn of_name(kq: RawFd, change: &Kevent, glance: &Cell<Glance>) -> Result<()> {
     let mask = Masked::new();
     let held = hold(kq, &mask)?;
+    let registry = held.registry;
     held.proved.set(glance.get().proved);
     let note = held.by_name(change.filter.into(), change.ident);
     if note.is_some() && change.filter == filter::TIMER {
@@ -109,7 +110,8 @@ fn of_name(kq: RawFd, change: &Kevent, glance: &Cell<Glance>) -> Result<()> {
     }
     let done = apply(Found { glance, held: &held, number: None, watch: 0 }, note, change);
     glance.set(Glance { proved: held.proved.get(), ..glance.get() });
-    let settled = held.settle().and_then(|()| held.prove()).map_err(set_error);
+    let settled = held.settle().and_then(|()| if registry.sees_closes { Ok(()) } else { held.prove() });
+    let settled = settled.map_err(set_error);
     done?;
     settled
 }

@@ -5,7 +5,7 @@
 
 use super::{Kevent, descriptor, filter, flag, hold, register, set_error};
 use crate::errno::{Errno, Result};
-use crate::host::{Masked, RawFd, Until, Wake, Wakes, below};
+use crate::host::{Masked, RawFd, Until, Wakes, below};
 use crate::registry::Held;
 use crate::registry::nest::NEWS_BELOW;
 use crate::registry::note::{DISABLED, FILE, FORCED, TRIGGERED};
@@ -54,41 +54,12 @@ pub fn tell_above(kq: RawFd) {
 }
 
 /// Looks. Which look has named everything that is ready, if one has.
-fn look(held: &Held<'_>, sleepy: bool) -> Result<Option<u32>> {
+pub fn look(held: &Held<'_>, sleepy: bool) -> Result<Option<u32>> {
     let all = held.gather(sleepy).map_err(set_error)?;
     let which = all.then(|| held.object.looks.get());
     held.expire_all();
     descriptor::look_at_files(held);
     Ok(which)
-}
-
-/// How the short way ended.
-pub enum Short {
-    /// With so many events.
-    Done(usize),
-    /// The long way has to be gone, with what is known by now.
-    Long(Glance),
-}
-
-/// The short way, for calls without changes: what the kernel names goes past the queue, in one look and under one lock. `now`:
-/// the call does not wait. `sink` gets up to [`CHUNK`] events with their places, while the lock is held.
-#[inline]
-pub fn at_once(kq: RawFd, room: usize, now: bool, sink: impl FnMut(usize, &Kevent)) -> Short {
-    let mask = Masked::new();
-    let Ok(held) = hold(kq, &mask) else { return Short::Long(Glance::default()) };
-    let mut wakes = Wakes::new();
-    let mut notes = [0; CHUNK];
-    let Ok(Some(direct)) = held.glean(&mut wakes, notes.get_mut(..room.min(CHUNK)).unwrap_or_default(), room)
-    else {
-        return Short::Long(Glance::default());
-    };
-    if !direct || wakes.is_empty() && !now {
-        let look = Some(held.object.looks.get());
-        return Short::Long(Glance { made: wakes.is_empty(), look, proved: held.proved.get() });
-    }
-    let filled = take_directly(&held, wakes.iter().zip(notes), sink);
-    let _ = held.settle();
-    if filled > 0 || now { Short::Done(filled) } else { Short::Long(Glance::default()) }
 }
 
 /// One wait of a caller.
@@ -155,6 +126,12 @@ impl Wait {
         if self.calm { self } else { self.after_look(glance) }
     }
 
+    /// A chunk was taken already, of what had been linked until the link `end`.
+    pub fn after_chunk(mut self, glance: Glance, end: u64) -> Wait {
+        (self.taken, self.end, self.looked) = (CHUNK, Some(end), glance.look);
+        self
+    }
+
     /// All signals are blocked; this was the mask before.
     pub fn may_sleep(&mut self, program: u64) {
         self.program = Some(program);
@@ -188,7 +165,7 @@ impl Wait {
         if self.end.is_some() {
             // The rest, after a full chunk. Another thread may have looked since.
             let all = self.looked.filter(|&looked| looked == object.looks.get());
-            let filled = take(&held, chunk, self.end, all);
+            let filled = take_into(&held, chunk, self.end, all);
             held.settle().map_err(set_error)?;
             return Ok(Step::Done(filled));
         }
@@ -226,7 +203,7 @@ impl Wait {
             };
             self.calm = false;
             self.end = Some(held.object.links.get());
-            let filled = take(&held, chunk, self.end, all);
+            let filled = take_into(&held, chunk, self.end, all);
             self.looked = if filled == CHUNK { all } else { None };
             let over = match self.until {
                 Until::Now => true,
@@ -283,33 +260,26 @@ impl Wait {
     }
 }
 
-/// Hands on what the kernel has named, past the queue.
-fn take_directly(
+fn take_into(held: &Held<'_>, chunk: &mut [Kevent], end: Option<u64>, all: Option<u32>) -> usize {
+    take(held, chunk.len(), end.unwrap_or_default(), all, |at, event| {
+        if let Some(place) = chunk.get_mut(at) {
+            *place = *event;
+        }
+    })
+}
+
+/// Takes up to `most` events out of the queue that were linked before the link `end`. `all`: which look has named everything
+/// that is ready, if one has.
+#[inline]
+pub fn take(
     held: &Held<'_>,
-    wakes: impl Iterator<Item = (Wake, u32)>,
+    most: usize,
+    end: u64,
+    all: Option<u32>,
     mut sink: impl FnMut(usize, &Kevent),
 ) -> usize {
     let mut filled = 0;
-    for (wake, note) in wakes {
-        held.take_direct(wake, note);
-        if !descriptor::judge(held, note, true, true, true) {
-            continue;
-        }
-        sink(filled, &event(held, note));
-        filled += 1;
-        let flags = held.note(note).flags.get() as u16;
-        if flags & (flag::ONESHOT | flag::DISPATCH) != 0 {
-            delivered(held, note);
-        }
-    }
-    filled
-}
-
-/// Takes events out of the queue.
-fn take(held: &Held<'_>, chunk: &mut [Kevent], end: Option<u64>, all: Option<u32>) -> usize {
-    let end = end.unwrap_or_default();
-    let mut filled = 0;
-    while let Some(place) = chunk.get_mut(filled)
+    while filled < most
         && let Some(note) = held.oldest_note(end)
     {
         let (enabled, word) = (!held.is(note, DISABLED), &held.slot(note).word);
@@ -321,7 +291,7 @@ fn take(held: &Held<'_>, chunk: &mut [Kevent], end: Option<u64>, all: Option<u32
         }
         held.unlink_note(note);
         if ready {
-            *place = event(held, note);
+            sink(filled, &event(held, note));
             filled += 1;
             delivered(held, note);
         } else if held.note(note).watch.get() != 0 {
@@ -343,7 +313,7 @@ pub fn fit_less(held: &Held<'_>, watch: u32) {
 }
 
 /// What the program is told. Flags are those of the knote without the actions (K-071), fflags what happened (K-072).
-fn event(held: &Held<'_>, note: u32) -> Kevent {
+pub fn event(held: &Held<'_>, note: u32) -> Kevent {
     let (slot, record) = (held.slot(note), held.note(note));
     let filter = record.filter.get() as i16;
     let silent = filter == filter::USER && record.flags.get() & u32::from(flag::ONESHOT) != 0;
@@ -371,7 +341,8 @@ fn is_stale_oneshot(held: &Held<'_>, note: u32) -> bool {
     held.is(note, FORCED) || once && was_active
 }
 
-fn delivered(held: &Held<'_>, note: u32) {
+/// An event of the note was delivered: it ends, is disabled, forgets, or goes to the end of the queue.
+pub fn delivered(held: &Held<'_>, note: u32) {
     let record = held.note(note);
     let flags = record.flags.get() as u16;
     if flags & flag::ONESHOT != 0 {

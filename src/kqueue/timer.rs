@@ -12,8 +12,8 @@ const SECONDS: u32 = 0x1;
 const MICROSECONDS: u32 = 0x2;
 const NANOSECONDS: u32 = 0x4;
 const ABSOLUTE: u32 = 0x8;
-const MILLISECONDS: u32 = super::super::ffi::kqueue::NOTE_MSECONDS;
-const ABSTIME: u32 = super::super::ffi::kqueue::NOTE_ABSTIME;
+const MILLISECONDS: u32 = super::NOTE_MSECONDS;
+const ABSTIME: u32 = super::NOTE_ABSTIME;
 
 /// NOTE_LEEWAY, NOTE_CRITICAL, NOTE_BACKGROUND: accepted, and of no effect.
 const HINTS: u32 = 0x70;

@@ -5,7 +5,7 @@ use super::held::{BELL_DOWN, BELL_UP, Held};
 use super::nest::NEWS_BELOW;
 use super::note::{DISABLED, ECHO, EDGES, ENDS, HALF, LEAST, NEST, QUEUED, SIDE};
 use super::record::{Note, State};
-use super::watch::{LEVEL, NOTHING, reportable};
+use super::watch::{NOTHING, reportable};
 use crate::errno::Result;
 use crate::host::{Cookie, ReadySet, Until, Wake, Wakes};
 
@@ -15,7 +15,7 @@ const HUP: u32 = libc::POLLHUP as u32;
 const RDHUP: u32 = libc::EPOLLRDHUP as u32;
 
 /// Every so often the kernel is asked whether a registration that fires is that of its number's file.
-fn is_due(fires: u32) -> bool {
+pub fn is_due(fires: u32) -> bool {
     fires.is_multiple_of(64) || fires < 64 && fires.is_power_of_two()
 }
 
@@ -64,95 +64,6 @@ impl Held<'_> {
             }
             first = false;
         }
-    }
-
-    /// A look for at most `most` descriptors. True: all that it brought can be handed on as it is, to these `notes`
-    /// ([`Held::direct`]). False: it was taken in, and there is no more. `None`: another look is needed.
-    #[inline]
-    pub fn glean(&self, wakes: &mut Wakes, notes: &mut [u32], most: usize) -> Result<Option<bool>> {
-        let object = self.object;
-        // Nothing waits in the queue, and nothing else can have an event.
-        let only_levels =
-            object.linked.get() | object.nests.get() | object.nested.get() | object.unsure.get() == 0
-                && object.files.get() | object.side.get() as u32 == 0
-                && object.deadlines.iter().all(|root| root.get() == 0)
-                && self.registry.sees_closes;
-        if !only_levels {
-            return Ok(None);
-        }
-        let most = most.min(Wakes::ROOM);
-        self.idlers.set(false);
-        object.looks.increment();
-        self.set.turn(&object.batch, wakes, most, Until::Now, self.mask)?;
-        let mut places = notes.iter_mut();
-        let all_direct = wakes.iter().all(|wake| match (places.next(), self.direct(wake)) {
-            (Some(place), Some(note)) => {
-                *place = note;
-                true
-            }
-            _ => false,
-        });
-        if all_direct {
-            return Ok(Some(true));
-        }
-        let (_, unasked) = self.absorb_notes(wakes, 0, true)?;
-        Ok(if unasked || wakes.len() == most { None } else { Some(false) })
-    }
-
-    /// The one note of a level-triggered registration that is ready for it. Such notes need no place in the queue: the kernel
-    /// names them in the order in which they became ready, and those that it has named come last the next time.
-    #[inline]
-    fn direct(&self, wake: Wake) -> Option<u32> {
-        let watch = wake.cookie.slot;
-        let (slot, record) = (self.slot(watch), self.note(watch));
-        let known = slot.home.get() == self.index && slot.word.state() == State::Armed;
-        if !known || slot.mark.get() != LEVEL || slot.cookie.get() != wake.cookie.arming {
-            return None;
-        }
-        let index = record.beside.get();
-        let (note, bits) = (self.note(index), wake.exact?);
-        let plain = note.beside.get() == 0
-            && index != 0
-            && note.status.get() & (DISABLED | QUEUED) == 0
-            && bits & reportable(self.slot(index).want.get() as u32) != 0
-            && !is_due(slot.fires.get() + 1);
-        plain.then_some(index)
-    }
-
-    /// All that is in the queue was put back there after the link `end`, in the order in which the kernel has named it: if it
-    /// is such notes alone they need no place, and the next look can hand them on directly. What is ready and not asked for
-    /// has a place in the kernel's order that it has not earned, so there must be nothing of that kind.
-    pub fn unlink_levels(&self, end: u64) {
-        if self.idlers.get() {
-            return;
-        }
-        let next = |index: u32| Some(self.slot(index).next.get()).filter(|&index| index != 0);
-        let oldest = Some(self.object.oldest.get()).filter(|&index| index != 0);
-        let is_plain = |index: u32| {
-            let note = self.note(index);
-            let watch = note.watch.get();
-            note.place.get() > end
-                && watch != 0
-                && note.beside.get() == 0
-                && self.note(watch).beside.get() == index
-                && self.slot(watch).mark.get() == LEVEL
-        };
-        if core::iter::successors(oldest, |&index| next(index)).all(is_plain) {
-            while self.object.oldest.get() != 0 {
-                self.unlink_note(self.object.oldest.get());
-            }
-        }
-    }
-
-    /// Takes a wake in that [`Held::glean`] has found a note for.
-    #[inline]
-    pub fn take_direct(&self, wake: Wake, note: u32) {
-        let (slot, bits) = (self.slot(wake.cookie.slot), wake.exact.unwrap_or_default());
-        self.proved.set(true); // nobody else's set has this cookie
-        slot.fires.increment();
-        slot.events.set(bits as i32);
-        self.note(wake.cookie.slot).seen.set(self.object.looks.get());
-        self.slot(note).events.set(bits as i32);
     }
 
     /// Takes in what a turn brought: is there one that is linked already, is there one that nobody asks for? `fresh`: it came

@@ -17,7 +17,7 @@
 //! made without the object's lock pin the object ([`pin`]).
 //!
 //! **Notes** ([`note`]): an object whose registrations stand (a kqueue) keeps them as notes, several of which may hang on
-//! one watch. [`fit`] makes the kernel's registration serve them, [`gather`] looks, [`nest`] tells queues above.
+//! one watch. [`fit`] makes the kernel's registration serve them, [`gather`] and [`direct`] look, [`nest`] tells queues above.
 //!
 //! **Close** ([`lifetime`]): a number is retired under the locks and before the real close; nothing is held across
 //! that. Sleepers of a port are sent home, and the close waits only for those between their check and the kernel.
@@ -27,6 +27,7 @@
 pub mod alarm;
 pub mod bell;
 pub mod cell;
+pub mod direct;
 pub mod echo;
 pub mod fit;
 pub mod fork;
