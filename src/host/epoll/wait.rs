@@ -58,31 +58,30 @@ impl Wakes {
     pub(super) fn fill(&mut self, fd: RawFd, most: usize, until: Until, mask: &Masked) -> Result<()> {
         self.filled = 0;
         let most = most.clamp(1, Wakes::ROOM) as i32;
+        let deadline = match until {
+            Until::Now => {
+                self.filled = self.look(fd, most)?;
+                return Ok(());
+            }
+            Until::At(deadline) => Some(deadline),
+            Until::Forever => None,
+        };
         loop {
-            let left = match until {
-                Until::Now => Some(0),
-                Until::Forever => None,
-                Until::At(deadline) => Some(deadline.saturating_sub(below::now())),
-            };
-            let got = match until {
-                Until::Now => self.wait_ms(fd, most, 0, None),
-                _ if NO_PWAIT2.load(Relaxed) => self.wait_ms(fd, most, ms_up(left), Some(mask)),
-                _ => match self.wait_ns(fd, most, left, mask) {
+            let left = deadline.map(|deadline| deadline.saturating_sub(below::now()));
+            let got = if NO_PWAIT2.load(Relaxed) {
+                self.wait_ms(fd, most, ms_up(left), mask)
+            } else {
+                match self.wait_ns(fd, most, left, mask) {
                     Err(Errno::ENOSYS | Errno::EPERM) => {
                         NO_PWAIT2.store(true, Relaxed);
                         continue;
                     }
                     other => other,
-                },
-            }?;
-            self.filled = got;
-            // A wait may be shorter than asked (the fall-back cuts a huge time-out): go on until the deadline.
-            let early = match until {
-                Until::Now => false,
-                Until::Forever => true,
-                Until::At(deadline) => below::now() < deadline,
+                }
             };
-            if got > 0 || !early {
+            self.filled = got?;
+            // A wait may be shorter than asked (the fall-back cuts a huge time-out): go on until the deadline.
+            if self.filled > 0 || deadline.is_some_and(|deadline| below::now() >= deadline) {
                 return Ok(());
             }
         }
@@ -103,14 +102,29 @@ impl Wakes {
         check(cancellable(mask.cancellable(), wait)).map(|n| n as usize)
     }
 
-    fn wait_ms(&mut self, fd: RawFd, most: i32, ms: i32, mask: Option<&Masked>) -> Result<usize> {
-        let program = mask.map(Masked::program);
-        let (signals, size) = (program.as_ref().map_or(core::ptr::null(), core::ptr::from_ref), 8usize);
-        // SAFETY: `events` has room for `most` entries, `signals` is null or outlives the call.
+    /// Does not wait: no mask has to be swapped. Where there is `epoll_wait` it is the cheaper call for that.
+    #[inline]
+    fn look(&mut self, fd: RawFd, most: i32) -> Result<usize> {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: `events` has room for `most` entries.
+        let looked = unsafe { libc::syscall(libc::SYS_epoll_wait, fd, self.events.as_mut_ptr(), most, 0) };
+        #[cfg(not(target_arch = "x86_64"))]
+        // SAFETY: as above, and no mask.
+        let looked = unsafe {
+            let none: *const u64 = core::ptr::null();
+            libc::syscall(libc::SYS_epoll_pwait, fd, self.events.as_mut_ptr(), most, 0, none, 8usize)
+        };
+        check(looked).map(|n| n as usize)
+    }
+
+    fn wait_ms(&mut self, fd: RawFd, most: i32, ms: i32, mask: &Masked) -> Result<usize> {
+        let program = mask.program();
+        let (signals, size) = (&raw const program, 8usize);
+        // SAFETY: `events` has room for `most` entries, `signals` outlives the call.
         let wait = || unsafe {
             libc::syscall(libc::SYS_epoll_pwait, fd, self.events.as_mut_ptr(), most, ms, signals, size)
         };
-        check(cancellable(mask.is_some_and(Masked::cancellable), wait)).map(|n| n as usize)
+        check(cancellable(mask.cancellable(), wait)).map(|n| n as usize)
     }
 }
 
