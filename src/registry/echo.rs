@@ -82,15 +82,15 @@ impl Held<'_> {
         let amount = self.arrived(watch, half);
         let looked = self.gather(false);
         self.put(watch, HALF, half);
-        self.notes_of(watch).for_each(|note| self.note(note).period.set(amount.unwrap_or(u64::MAX)));
+        self.note(watch).amount.set(amount.unwrap_or(u64::MAX));
         looked.map(drop)
     }
 
-    /// Has more arrived for a note than when that was asked last?
-    pub fn has_changed(&self, watch: u32, note: u32) -> bool {
+    /// Has more arrived than when that was asked last?
+    pub fn has_changed(&self, watch: u32) -> bool {
         let amount = self.arrived(watch, self.is(watch, HALF));
-        let before = self.note(note).period.get();
-        self.note(note).period.set(amount.unwrap_or(u64::MAX));
+        let before = self.note(watch).amount.get();
+        self.note(watch).amount.set(amount.unwrap_or(u64::MAX));
         amount.is_none_or(|amount| amount != before)
     }
 

@@ -164,7 +164,7 @@ impl Held<'_> {
 
     /// Of an edge-triggered one: it tells of what has happened, once.
     fn receive_edge(&self, watch: u32, echo: bool, (bits, told): (u32, u32)) -> Good {
-        let mut good = Good::Unasked;
+        let (mut good, mut changed) = (Good::Unasked, None);
         for index in self.notes_of(watch) {
             let (about, note) = (self.slot(index), self.note(index));
             let before = about.events.get() as u32;
@@ -179,7 +179,11 @@ impl Held<'_> {
                 continue;
             }
             let echo = echo || self.is(watch, HALF) && about.want.get() as u32 != OUT;
-            if echo && self.is(index, EDGES) && !ended && !self.has_changed(watch, index) {
+            if echo
+                && self.is(index, EDGES)
+                && !ended
+                && !*changed.get_or_insert_with(|| self.has_changed(watch))
+            {
                 good = Good::Nothing;
                 continue;
             }

@@ -183,7 +183,7 @@ pub struct Note {
     pub flags: Cell32,
     /// What the guest wishes to hear of.
     pub wish: Cell32,
-    /// The number that goes with that.
+    /// The number that goes with that. Watch: what had arrived when that was asked last.
     pub amount: Cell64,
     /// What happened: bits ...
     pub bits: Cell32,
