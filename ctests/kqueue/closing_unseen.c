@@ -124,8 +124,8 @@ TEST(same_add_after_an_unseen_replacement, "K-122 6.2")
 			long long start = now_ms();
 			do
 				CHECK_RET(kevent(kq, NULL, 0, &ev, 1, LONG_TIMEOUT), 1);
-			while (ev.ident == (uintptr_t)other[0] && now_ms() - start < 1000);
-			CHECK(now_ms() - start < 100 * slow());
+			while (ev.ident == (uintptr_t)other[0] && now_ms() - start < 1000 * slow());
+			CHECK(now_ms() - start < 1000 * slow());
 			is_event(&ev, old[0], EVFILT_READ, flags, 0, 4, U(1));
 			close_pipe(old);
 			close_pipe(new);
