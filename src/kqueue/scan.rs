@@ -46,7 +46,9 @@ pub fn begin(kq: RawFd) -> Result<()> {
 
 /// A call on the queue ends: those above hear of what it has linked.
 pub fn tell_above(kq: RawFd) {
-    if let Ok(registry) = super::registry_of(kq) {
+    if let Ok(registry) = super::registry_of(kq)
+        && registry.is_nested(kq)
+    {
         let mask = Masked::new();
         let _ = registry.connect_source(kq, &mask);
         registry.tell_above(kq, &mask);

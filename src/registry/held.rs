@@ -162,7 +162,15 @@ impl Held<'_> {
     }
 
     /// Makes bell and sleepers agree with the queue. Every operation ends with it.
+    #[inline]
     pub fn settle(&self) -> Result<()> {
+        let object = self.object;
+        let agreed = object.queued.get() | object.waiters.get() == 0 && object.bell.get() == BELL_DOWN;
+        if agreed { Ok(()) } else { self.make_agree() }
+    }
+
+    #[inline(never)]
+    fn make_agree(&self) -> Result<()> {
         if self.object.loud.get() == 0 {
             match self.object.bell.get() {
                 BELL_UP if self.queued() == 0 => self.scan(0)?,

@@ -70,6 +70,13 @@ impl Registry {
         }
     }
 
+    /// Is a queue watched by another one?
+    #[inline]
+    pub fn is_nested(&self, fd: RawFd) -> bool {
+        let index = self.table.get(fd).and_then(|entry| entry.object());
+        index.is_some_and(|index| self.arena.object(index).nested.get() != 0)
+    }
+
     /// Tells the queues above what was linked in a queue. No lock is held.
     pub fn tell_above(&'static self, fd: RawFd, mask: &Masked) {
         let index = self.table.get(fd).and_then(|entry| entry.object());

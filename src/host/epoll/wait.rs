@@ -34,8 +34,9 @@ impl Wakes {
     }
 
     /// What the last turn brought.
+    #[inline]
     pub fn iter(&self) -> impl Iterator<Item = Wake> + '_ {
-        self.events.iter().take(self.filled).map(|event| {
+        self.events.get(..self.filled).unwrap_or_default().iter().map(|event| {
             // SAFETY: the kernel filled that many.
             let event = unsafe { event.assume_init_ref() };
             Wake { cookie: unpack(event.u64), exact: Some(event.events) }
