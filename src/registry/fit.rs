@@ -115,7 +115,7 @@ impl Held<'_> {
             Err(error) => {
                 let old = Cookie { slot: watch, arming: slot.cookie.get() };
                 if error == Errno::ENOENT && how == How::Again {
-                    return self.renew_watch(watch, old).map(|()| None);
+                    return self.renew_watch(watch).map(|()| None);
                 }
                 if how == How::Again {
                     self.lose(watch, old);
@@ -186,9 +186,9 @@ impl Held<'_> {
             }
             Ok(Class::Pollable) => {
                 let _ = self.set.disarm(&self.object.batch, slot.fd.get());
-                let _ = self.renew_watch(watch, old);
+                let _ = self.renew_watch(watch);
             }
-            _ => drop(self.renew_watch(watch, old)),
+            _ => drop(self.renew_watch(watch)),
         }
         Ok(())
     }
@@ -196,7 +196,7 @@ impl Held<'_> {
     /// The number of a watch was closed unseen and names another file, which only its newest notes are of. ENOENT: there are
     /// none.
     #[cold]
-    fn renew_watch(&self, watch: u32, old: Cookie) -> Result<()> {
+    fn renew_watch(&self, watch: u32) -> Result<()> {
         let slot = self.slot(watch);
         let before = slot.mark.get();
         self.disarm_at_side(watch);
@@ -207,8 +207,7 @@ impl Held<'_> {
             self.drop_note(note);
         }
         if before == LEVEL {
-            self.object.haunted.set(1);
-            let _ = self.cut(old);
+            self.object.haunted.set(1); // if a duplicate keeps the old file, what fires with its cookie is cut then
         }
         if self.notes_of(watch).next().is_none() {
             return Err(Errno::ENOENT);
