@@ -93,6 +93,7 @@ TEST(write_knote_of_a_listener, "K-168")
 	add_write(kq, listener, 0, U(1));
 	expect_none(kq);
 	int client = connecting(&address);
+	wait_for(client, POLLOUT);
 	wait_for(listener, POLLIN);
 	expect_none(kq);
 	add_read(kq, listener, 0, U(2));

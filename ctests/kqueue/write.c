@@ -188,20 +188,6 @@ TEST(oneshot_and_dispatch, "K-085 K-091")
 	close(kq);
 }
 
-TEST(listener, "K-168")
-{
-	struct sockaddr_in address;
-	int kq = new_kq(), listener = make_listener(&address);
-	add_write(kq, listener, 0, U(1));
-	expect_none(kq);
-	int client = connecting(&address);
-	wait_for(client, POLLOUT);
-	expect_none(kq);
-	close(client);
-	close(listener);
-	close(kq);
-}
-
 TEST(datagram_sockets, "K-169 7.2")
 {
 	int kq = new_kq(), fds[2];

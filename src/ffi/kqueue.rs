@@ -113,8 +113,8 @@ struct Call<E> {
     flags: Result<c_uint>,
     timeout: *const libc::timespec,
     wait: Option<Wait>,
-    /// What the short way has found.
-    silence: Glance,
+    /// The short way has found nothing.
+    silent: bool,
     handlers: u32,
 }
 
@@ -126,8 +126,8 @@ impl<E> Call<E> {
         flags: Result<c_uint>,
         timeout: *const libc::timespec,
     ) -> Call<E> {
-        let (wait, silence) = (None, Glance::default());
-        Call { kq, changes, events, flags, timeout, wait, silence, handlers: Masked::interruptions() }
+        let (wait, silent) = (None, false);
+        Call { kq, changes, events, flags, timeout, wait, silent, handlers: Masked::interruptions() }
     }
 }
 
@@ -183,7 +183,7 @@ impl<E: Entry> Call<E> {
         let room = self.events.1 as usize;
         pointer::check(self.events.0, room).ok()?;
         // SAFETY: the caller's pointer.
-        let now = unsafe { pointer::is_zero(self.timeout)? };
+        let now = unsafe { pointer::is_zero(self.timeout) }.ok()?;
         let before = below::errno();
         let mut chunk = [const { MaybeUninit::<E>::uninit() }; scan::CHUNK];
         let ended = at_once(self.kq, room, now, |at, event| {
@@ -201,11 +201,10 @@ impl<E: Entry> Call<E> {
         unsafe { chunk.as_ptr().cast::<E>().copy_to(self.events.0, told) };
         match ended {
             Short::Done(told) => return Some(told as c_int),
-            Short::More(glance, end) => {
-                self.wait =
-                    Some(Wait::new(self.kq, room, Until::Now, self.handlers).after_chunk(glance, end));
+            Short::More(look, end) => {
+                self.wait = Some(Wait::new(self.kq, room, Until::Now, self.handlers).after_chunk(look, end));
             }
-            Short::Long(glance) => self.silence = glance,
+            Short::Long(silent) => self.silent = silent,
         }
         None
     }
@@ -277,7 +276,7 @@ impl<E: Entry> Call<E> {
         Ok(Begun::Waits(if nchanges > 0 {
             wait.after_look(glance.get())
         } else {
-            wait.after_silence(self.silence)
+            wait.after_silence(self.silent)
         }))
     }
 }

@@ -30,14 +30,16 @@ pub fn check<T>(pointer: *const T, count: usize) -> Result<()> {
     }
 }
 
-/// Reads a time-out: null waits for ever, zero does not wait (7.1 i of the ports, 3.2 of kqueue). EFAULT, EINVAL.
+const BILLION: i64 = 1_000_000_000;
+
+/// Seconds and nanoseconds of a time-out; `None`: there is none. EFAULT, EINVAL.
 ///
 /// # Safety
 /// `timeout` is null or points to a time.
-pub unsafe fn read_timeout(timeout: *const libc::timespec) -> Result<Until> {
-    const BILLION: i64 = 1_000_000_000;
+#[inline]
+unsafe fn read_time(timeout: *const libc::timespec) -> Result<Option<(i64, i64)>> {
     if timeout.is_null() {
-        return Ok(Until::Forever);
+        return Ok(None);
     }
     check(timeout, 1)?;
     // SAFETY: the caller's promise.
@@ -46,28 +48,33 @@ pub unsafe fn read_timeout(timeout: *const libc::timespec) -> Result<Until> {
     if seconds < 0 || !(0..BILLION).contains(&nanoseconds) {
         return Err(Errno::EINVAL);
     }
-    if (seconds, nanoseconds) == (0, 0) {
-        return Ok(Until::Now);
-    }
+    Ok(Some((seconds, nanoseconds)))
+}
+
+/// Reads a time-out: null waits for ever, zero does not wait (7.1 i of the ports, 3.2 of kqueue). EFAULT, EINVAL.
+///
+/// # Safety
+/// `timeout` is null or points to a time.
+pub unsafe fn read_timeout(timeout: *const libc::timespec) -> Result<Until> {
+    // SAFETY: passed on.
+    let (seconds, nanoseconds) = match unsafe { read_time(timeout)? } {
+        None => return Ok(Until::Forever),
+        Some((0, 0)) => return Ok(Until::Now),
+        Some(time) => time,
+    };
     // T-193: a time-out beyond the clock's end is for ever.
     let length = (seconds as u64).checked_mul(BILLION as u64).and_then(|s| s.checked_add(nanoseconds as u64));
     Ok(length.and_then(|ns| ns.checked_add(below::now())).map_or(Until::Forever, Until::At))
 }
 
-/// Is a time-out zero? `None`: it is wrong.
+/// Is a time-out zero? EFAULT, EINVAL.
 ///
 /// # Safety
 /// As [`read_timeout`].
 #[inline]
-pub unsafe fn is_zero(timeout: *const libc::timespec) -> Option<bool> {
-    if timeout.is_null() {
-        return Some(false);
-    }
-    check(timeout, 1).ok()?;
-    // SAFETY: the caller's promise.
-    let time = unsafe { timeout.read_unaligned() };
-    let right = time.tv_sec >= 0 && (0..1_000_000_000).contains(&time.tv_nsec);
-    right.then_some(time.tv_sec == 0 && time.tv_nsec == 0)
+pub unsafe fn is_zero(timeout: *const libc::timespec) -> Result<bool> {
+    // SAFETY: passed on.
+    unsafe { read_time(timeout) }.map(|time| time == Some((0, 0)))
 }
 
 #[cfg(test)]

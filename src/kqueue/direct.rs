@@ -1,6 +1,6 @@
 //! The short way of a call without changes: see [`crate::registry::direct`].
 
-use super::scan::{CHUNK, Glance, delivered, event, look, take};
+use super::scan::{CHUNK, delivered, event, look, pass};
 use super::{Kevent, descriptor, flag, hold};
 use crate::host::{Masked, RawFd, Wake, Wakes};
 use crate::registry::Held;
@@ -9,10 +9,10 @@ use crate::registry::Held;
 pub enum Short {
     /// With so many events.
     Done(usize),
-    /// With [`CHUNK`] events, and there may be more: what is known of the rest.
-    More(Glance, u64),
-    /// The long way has to be gone, with what is known by now.
-    Long(Glance),
+    /// With [`CHUNK`] events, and there may be more: which look has named everything, and where the pass ended.
+    More(Option<u32>, u64),
+    /// The long way has to be gone. Was nothing there?
+    Long(bool),
 }
 
 /// The short way, for calls without changes that need not sleep: one look, under one lock, and what the kernel names goes past
@@ -20,44 +20,37 @@ pub enum Short {
 /// while the lock is held.
 #[inline]
 pub fn at_once(kq: RawFd, room: usize, now: bool, sink: impl FnMut(usize, &Kevent)) -> Short {
-    let unknown = Short::Long(Glance::default());
     let mask = Masked::new();
-    let Ok(held) = hold(kq, &mask) else { return unknown };
+    let Ok(held) = hold(kq, &mask) else { return Short::Long(false) };
     let object = held.object;
     if object.nests.get() | object.nested.get() != 0 {
-        return unknown;
+        return Short::Long(false);
     }
     let (mut wakes, mut notes) = (Wakes::new(), [0; CHUNK]);
     let most = room.min(CHUNK);
     let was_empty = object.linked.get() == 0;
-    let filled = match held.glean(&mut wakes, notes.get_mut(..most).unwrap_or_default(), room) {
-        Ok(Some(true)) => take_directly(&held, wakes.iter().zip(notes), sink),
-        Ok(gleaned) => {
-            let all = match gleaned {
-                Some(_) => Some(object.looks.get()),
-                None => match look(&held, !now) {
-                    Ok(all) => all,
-                    Err(_) => return unknown,
-                },
-            };
-            let end = object.links.get();
-            let filled = take(&held, most, end, all, sink);
-            if filled == CHUNK && room > CHUNK {
-                let _ = held.settle();
-                return Short::More(Glance { made: true, look: all, proved: held.proved.get() }, end);
-            }
-            if filled > 0 && (was_empty || object.linked.get() == 1) {
-                held.unlink_levels(end);
-            }
-            filled
+    let gleaned = held.glean(&mut wakes, notes.get_mut(..most).unwrap_or_default(), room);
+    let all = match gleaned {
+        Ok(Some(_)) => Some(object.looks.get()),
+        Ok(None) => match look(&held, !now) {
+            Ok(all) => all,
+            Err(_) => return Short::Long(false),
+        },
+        Err(_) => return Short::Long(false),
+    };
+    let (filled, end) = match gleaned {
+        Ok(Some(true)) => (take_directly(&held, wakes.iter().zip(notes), sink), None),
+        _ => {
+            let (filled, end) = pass(&held, most, all, was_empty, sink);
+            (filled, Some(end))
         }
-        Err(_) => return unknown,
     };
     let _ = held.settle();
-    if filled > 0 || now {
-        return Short::Done(filled);
+    match end {
+        Some(end) if filled == CHUNK && room > CHUNK => Short::More(all, end),
+        _ if filled > 0 || now => Short::Done(filled),
+        _ => Short::Long(object.linked.get() == 0),
     }
-    Short::Long(Glance { made: object.linked.get() == 0, look: None, proved: held.proved.get() })
 }
 
 /// Hands on what the kernel has named, past the queue.

@@ -130,7 +130,7 @@ fn apply(found: Found<'_, '_>, note: Option<u32>, change: &Kevent) -> Result<()>
     let held = found.held;
     if change.flags & flag::DELETE != 0 {
         held.drop_note(note); // K-067
-        scan::fit_less(held, found.watch);
+        held.fit_less(found.watch);
         return Ok(());
     }
     if change.flags & flag::FORCEONESHOT != 0 {

@@ -6,11 +6,10 @@
 use super::{Kevent, descriptor, filter, flag, hold, register, set_error};
 use crate::errno::{Errno, Result};
 use crate::host::{Masked, RawFd, Until, Wakes, below};
-use crate::registry::Held;
 use crate::registry::nest::NEWS_BELOW;
 use crate::registry::note::{DISABLED, FILE, FORCED, TRIGGERED};
 use crate::registry::wait::Woken;
-use crate::registry::watch::LEVEL;
+use crate::registry::{Held, Registry};
 use core::cell::Cell;
 
 /// Events that are taken under one lock. On the stack, and cleared for each call.
@@ -40,7 +39,9 @@ pub fn glance(held: &Held<'_>, glance: &Cell<Glance>) -> Result<()> {
 /// Before changes: looks at the queues below, for which no lock may be held.
 pub fn begin(kq: RawFd) -> Result<()> {
     let registry = super::registry_of(kq)?;
-    registry.look_below(kq, None)?;
+    if registry.has_below(kq) {
+        registry.look_below(kq, &Masked::new());
+    }
     if registry.sees_closes { Ok(()) } else { hold(kq, &Masked::new())?.prove().map_err(set_error) }
 }
 
@@ -49,10 +50,13 @@ pub fn tell_above(kq: RawFd) {
     if let Ok(registry) = super::registry_of(kq)
         && registry.is_nested(kq)
     {
-        let mask = Masked::new();
-        let _ = registry.connect_source(kq, &mask);
-        registry.tell_above(kq, &mask);
+        tell(registry, kq, &Masked::new());
     }
+}
+
+fn tell(registry: &'static Registry, kq: RawFd, mask: &Masked) {
+    let _ = registry.connect_source(kq, mask);
+    registry.tell_above(kq, mask);
 }
 
 /// Looks. Which look has named everything that is ready, if one has.
@@ -122,15 +126,15 @@ impl Wait {
         self
     }
 
-    /// And nothing was there.
-    pub fn after_silence(mut self, glance: Glance) -> Wait {
-        self.calm = glance.made;
-        if self.calm { self } else { self.after_look(glance) }
+    /// The short way has looked, and nothing was there.
+    pub fn after_silence(mut self, silent: bool) -> Wait {
+        self.calm = silent;
+        self
     }
 
-    /// A chunk was taken already, of what had been linked until the link `end`.
-    pub fn after_chunk(mut self, glance: Glance, end: u64) -> Wait {
-        (self.taken, self.end, self.looked) = (CHUNK, Some(end), glance.look);
+    /// A chunk was taken already, of what had been linked until the link `end`. `look`: which look has named everything.
+    pub fn after_chunk(mut self, look: Option<u32>, end: u64) -> Wait {
+        (self.taken, self.end, self.looked) = (CHUNK, Some(end), look);
         self
     }
 
@@ -164,22 +168,21 @@ impl Wait {
         let mask = self.program.map_or_else(Masked::new, Masked::hardened);
         let mut held = hold(self.kq, &mask)?;
         let (registry, object) = (held.registry, held.object);
-        if self.end.is_some() {
+        if let Some(end) = self.end {
             // The rest, after a full chunk. Another thread may have looked since.
             let all = self.looked.filter(|&looked| looked == object.looks.get());
-            let filled = take_into(&held, chunk, self.end, all);
+            let filled = take(&held, chunk.len(), end, all, write_to(chunk));
             held.settle().map_err(set_error)?;
             return Ok(Step::Done(filled));
         }
         if object.nests.get() != 0 && self.looked.is_none() {
             drop(held);
-            registry.look_below(self.kq, Some(&mask))?;
+            registry.look_below(self.kq, &mask);
             held = hold(self.kq, &mask)?;
         }
         let step = self.collect(held, chunk);
         if object.nested.get() != 0 {
-            let _ = registry.connect_source(self.kq, &mask);
-            registry.tell_above(self.kq, &mask);
+            tell(registry, self.kq, &mask);
         }
         self.program = None;
         if step == Ok(Step::Again) {
@@ -204,17 +207,14 @@ impl Wait {
                 None => look(&held, self.until != Until::Now)?,
             };
             self.calm = false;
-            self.end = Some(held.object.links.get());
-            let filled = take_into(&held, chunk, self.end, all);
+            let (filled, end) = pass(&held, chunk.len(), all, was_empty, write_to(chunk));
+            self.end = Some(end);
             self.looked = if filled == CHUNK { all } else { None };
             let over = match self.until {
                 Until::Now => true,
                 Until::At(end) => self.slept && below::now() >= end,
                 Until::Forever => false,
             };
-            if filled > 0 && (was_empty || held.object.linked.get() == 1) {
-                held.unlink_levels(self.end.unwrap_or_default());
-            }
             if filled > 0 || over {
                 held.settle().map_err(set_error)?;
                 return Ok(Step::Done(filled));
@@ -262,18 +262,36 @@ impl Wait {
     }
 }
 
-fn take_into(held: &Held<'_>, chunk: &mut [Kevent], end: Option<u64>, all: Option<u32>) -> usize {
-    take(held, chunk.len(), end.unwrap_or_default(), all, |at, event| {
+fn write_to(chunk: &mut [Kevent]) -> impl FnMut(usize, &Kevent) {
+    |at, event| {
         if let Some(place) = chunk.get_mut(at) {
             *place = *event;
         }
-    })
+    }
+}
+
+/// A pass: takes up to `most` events of what is linked by now, and says where that ended. `was_empty`: nothing was linked before
+/// the last look.
+#[inline]
+pub fn pass(
+    held: &Held<'_>,
+    most: usize,
+    all: Option<u32>,
+    was_empty: bool,
+    sink: impl FnMut(usize, &Kevent),
+) -> (usize, u64) {
+    let end = held.object.links.get();
+    let filled = take(held, most, end, all, sink);
+    if filled > 0 && (was_empty || held.object.linked.get() == 1) {
+        held.unlink_levels(end);
+    }
+    (filled, end)
 }
 
 /// Takes up to `most` events out of the queue that were linked before the link `end`. `all`: which look has named everything
 /// that is ready, if one has.
 #[inline]
-pub fn take(
+fn take(
     held: &Held<'_>,
     most: usize,
     end: u64,
@@ -300,18 +318,10 @@ pub fn take(
             if enabled {
                 descriptor::wait_for_it(held, note);
             }
-            fit_less(held, held.note(note).watch.get()); // from now on the kernel must tell of it
+            held.fit_less(held.note(note).watch.get()); // from now on the kernel must tell of it
         }
     }
     filled
-}
-
-/// A note of a watch asks for less than before, or was linked and is not. A registration that stays as it is for all of them
-/// needs no change then, unless somebody sees it.
-pub fn fit_less(held: &Held<'_>, watch: u32) {
-    if watch != 0 && (held.slot(watch).mark.get() != LEVEL || !held.may_keep()) {
-        let _ = held.fit(watch);
-    }
 }
 
 /// What the program is told. Flags are those of the knote without the actions (K-071), fflags what happened (K-072).
@@ -350,7 +360,7 @@ pub fn delivered(held: &Held<'_>, note: u32) {
     if flags & flag::ONESHOT != 0 {
         let watch = record.watch.get();
         held.drop_note(note); // K-085
-        fit_less(held, watch);
+        held.fit_less(watch);
         return;
     }
     if flags & flag::CLEAR != 0 {
@@ -375,6 +385,6 @@ pub fn delivered(held: &Held<'_>, note: u32) {
     }
     if record.watch.get() != 0 && (flags & flag::DISPATCH != 0 || filter::WRITE == record.filter.get() as i16)
     {
-        fit_less(held, record.watch.get());
+        held.fit_less(record.watch.get());
     }
 }

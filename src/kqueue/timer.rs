@@ -60,7 +60,7 @@ pub fn make(held: &Held<'_>, note: u32, change: &Kevent, first: &Cell<Glance>) -
 }
 
 /// It may have been disabled or enabled.
-pub fn park(held: &Held<'_>, note: u32) -> Result<()> {
+fn park(held: &Held<'_>, note: u32) -> Result<()> {
     if held.is(note, DISABLED) {
         held.park_deadline(note);
         return Ok(());
@@ -76,13 +76,10 @@ fn start(held: &Held<'_>, note: u32, plan: Plan, first: &Cell<Glance>) -> Result
     if plan.at <= below::clock(clock) {
         scan::glance(held, first)?; // what was there comes first
         held.expire(clock);
-        return park(held, note);
+    } else if !held.is(note, DISABLED) {
+        return held.wind(clock).map_err(set_error);
     }
-    if held.is(note, DISABLED) {
-        held.park_deadline(note);
-        return Ok(());
-    }
-    held.wind(clock).map_err(set_error)
+    park(held, note)
 }
 
 /// EV_ADD starts it afresh, and what was pending is lost (K-266); other changes leave it as it is. Bad values end it, and

@@ -9,23 +9,21 @@
 use super::gather::is_due;
 use super::held::Held;
 use super::note::{DISABLED, QUEUED};
-use super::record::State;
 use super::watch::{LEVEL, reportable};
 use crate::errno::Result;
 use crate::host::{ReadySet, Until, Wake, Wakes};
 
 impl Held<'_> {
-    /// A look for at most `most` descriptors. True: all that it brought can be handed on as it is, to these `notes`
+    /// A look for at most `most` descriptors, at an object that neither watches others nor is watched. True: all that it brought can be handed on as it is, to these `notes`
     /// ([`Held::direct`]). False: it was taken in, and there is no more. `None`: another look is needed.
     #[inline]
     pub fn glean(&self, wakes: &mut Wakes, notes: &mut [u32], most: usize) -> Result<Option<bool>> {
         let object = self.object;
         // Nothing waits in the queue, and nothing else can have an event.
-        let only_levels =
-            object.linked.get() | object.nests.get() | object.nested.get() | object.unsure.get() == 0
-                && object.files.get() | object.side.get() as u32 == 0
-                && object.deadlines.iter().all(|root| root.get() == 0)
-                && self.registry.sees_closes;
+        let only_levels = object.linked.get() | object.unsure.get() == 0
+            && object.files.get() | object.side.get() as u32 == 0
+            && object.deadlines.iter().all(|root| root.get() == 0)
+            && self.registry.sees_closes;
         if !only_levels {
             return Ok(None);
         }
@@ -54,8 +52,7 @@ impl Held<'_> {
     fn direct(&self, wake: Wake) -> Option<u32> {
         let watch = wake.cookie.slot;
         let (slot, record) = (self.slot(watch), self.note(watch));
-        let known = slot.home.get() == self.index && slot.word.state() == State::Armed;
-        if !known || slot.mark.get() != LEVEL || slot.cookie.get() != wake.cookie.arming {
+        if !self.is_of_watch(wake.cookie) || slot.mark.get() != LEVEL {
             return None;
         }
         let index = record.beside.get();

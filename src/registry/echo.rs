@@ -32,7 +32,23 @@ impl Registry {
 
     /// A connection was accepted: to notes that want edges that is one, if there are more (section 14.11).
     pub fn accepted(&'static self, fd: RawFd) {
-        if !self.has_notes() || self.table.get(fd).is_none_or(|entry| entry.watches.get() == 0) {
+        if self.has_notes() {
+            self.each_watch_at(fd, |held, watch| held.accepted(watch));
+        }
+    }
+
+    fn each_watch_of(&'static self, file: below::Identity, act: impl Fn(&Held<'_>, u32)) {
+        for fd in self.table.involved(0, u32::MAX) {
+            let watched = self.table.get(fd).is_some_and(|entry| entry.watches.get() != 0);
+            if watched && below::identity(fd) == Ok(file) {
+                self.each_watch_at(fd, &act);
+            }
+        }
+    }
+
+    /// The watches of a number in kqueues.
+    fn each_watch_at(&'static self, fd: RawFd, act: impl Fn(&Held<'_>, u32)) {
+        if self.table.get(fd).is_none_or(|entry| entry.watches.get() == 0) {
             return;
         }
         let mask = Masked::new();
@@ -41,36 +57,11 @@ impl Registry {
         while watch != 0 {
             let slot = self.arena.slot(watch);
             let held = self.hold_index(slot.home.get(), Set::at(-1), &mask).through_a_number();
-            if held.object.kind.get() == KQUEUE && slot.mark.get() == EDGE {
-                let _ = held.gather(false); // what came before it
-                for note in held.notes_of(watch).filter(|&note| !held.is(note, DISABLED)) {
-                    held.link_note(note);
-                }
+            if held.object.kind.get() == KQUEUE {
+                act(&held, watch);
                 let _ = held.settle();
             }
             watch = slot.beside.get();
-        }
-    }
-
-    fn each_watch_of(&'static self, file: below::Identity, act: impl Fn(&Held<'_>, u32)) {
-        for fd in self.table.involved(0, u32::MAX) {
-            let Some(entry) = self.table.get(fd).filter(|entry| entry.watches.get() != 0) else { continue };
-            if below::identity(fd) != Ok(file) {
-                continue;
-            }
-            let mask = Masked::new();
-            let Ok(number) = self.hold_number(fd, &mask) else { continue };
-            let mut watch = entry.watches.get();
-            while watch != 0 {
-                let slot = self.arena.slot(watch);
-                let held = self.hold_index(slot.home.get(), Set::at(-1), &mask).through_a_number();
-                if held.object.kind.get() == KQUEUE {
-                    act(&held, watch);
-                    let _ = held.settle();
-                }
-                watch = slot.beside.get();
-            }
-            drop(number);
         }
     }
 }
@@ -128,6 +119,16 @@ impl Held<'_> {
         let _ = self.gather_echo(watch); // the peer comes later
         let _ = self.fit(watch);
         self.find_half(watch);
+    }
+
+    fn accepted(&self, watch: u32) {
+        if self.slot(watch).mark.get() != EDGE {
+            return;
+        }
+        let _ = self.gather(false); // what came before it
+        for note in self.notes_of(watch).filter(|&note| !self.is(note, DISABLED)) {
+            self.link_note(note);
+        }
     }
 
     /// Does the socket of a watch have more edges to come that are no news?

@@ -32,6 +32,14 @@ impl Held<'_> {
             && self.may_keep()
     }
 
+    /// A note of a watch (0: of none) asks for less than before, or was linked and is not. A registration that stays as it is
+    /// for all of them needs no change then, unless somebody sees it.
+    pub fn fit_less(&self, watch: u32) {
+        if watch != 0 && (self.slot(watch).mark.get() != LEVEL || !self.may_keep()) {
+            let _ = self.fit(watch);
+        }
+    }
+
     /// Makes the registration of a watch serve its notes. Bits that nobody asks for are left in it, if nobody sees them.
     /// ENOENT: the number was closed unseen, and the notes are gone. Else what the host says of the descriptor.
     pub fn fit(&self, watch: u32) -> Result<()> {

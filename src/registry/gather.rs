@@ -98,9 +98,7 @@ impl Held<'_> {
     pub fn receive_at_side(&self, wake: Wake) {
         let Some(cookie) = wake.cookie.from_side() else { return };
         let watch = cookie.slot;
-        let slot = self.slot(watch);
-        let known = slot.home.get() == self.index && slot.word.state() == State::Armed;
-        if !known || !self.is(watch, SIDE) || slot.cookie.get() != cookie.arming || self.is(watch, ECHO) {
+        if !self.is_of_watch(cookie) || !self.is(watch, SIDE) || self.is(watch, ECHO) {
             return;
         }
         for index in self.notes_of(watch) {
@@ -110,11 +108,19 @@ impl Held<'_> {
         }
     }
 
+    /// Is a cookie that of a watch as it is registered now?
+    #[inline]
+    pub fn is_of_watch(&self, cookie: Cookie) -> bool {
+        let slot = self.slot(cookie.slot);
+        slot.home.get() == self.index
+            && slot.word.state() == State::Armed
+            && slot.cookie.get() == cookie.arming
+    }
+
     fn receive(&self, wake: Wake, echo: bool, fresh: bool) -> Good {
         let watch = wake.cookie.slot;
         let (slot, record) = (self.slot(watch), self.note(watch));
-        let known = slot.home.get() == self.index && slot.word.state() == State::Armed;
-        if !known || slot.mark.get() == NOTHING || slot.cookie.get() != wake.cookie.arming {
+        if !self.is_of_watch(wake.cookie) || slot.mark.get() == NOTHING {
             return Good::Strange;
         }
         self.proved.set(true); // nobody else's set has this cookie
@@ -203,8 +209,7 @@ impl Held<'_> {
         let mut some = false;
         for wake in wakes.iter().filter(|wake| wake.cookie.is_level()) {
             let (watch, slot) = (wake.cookie.slot, self.slot(wake.cookie.slot));
-            let known = slot.home.get() == self.index && slot.word.state() == State::Armed;
-            if !known || slot.mark.get() == NOTHING || slot.cookie.get() != wake.cookie.arming {
+            if !self.is_of_watch(wake.cookie) || slot.mark.get() == NOTHING {
                 some |= self.prove().is_ok() && self.cut(wake.cookie);
             } else if slot.want.get() as u32 != self.asked(watch).0 {
                 let _ = self.fit_exactly(watch);

@@ -357,20 +357,16 @@ impl Held<'_> {
     #[inline(never)]
     pub fn confirm(&self) {
         while self.object.unsure.get() != 0 {
-            let index = self.object.unsure.get();
-            let slot = self.slot(index);
-            self.be_sure(index);
-            if slot.word.state() == State::Armed {
-                self.confirm_one(index);
-            }
+            self.confirm_one(self.object.unsure.get());
         }
     }
 
     fn confirm_one(&self, index: u32) {
-        if self.object.kind.get() == KQUEUE {
-            let _ = self.confirm_watch(index);
-        } else {
-            self.is_there(index);
+        self.be_sure(index);
+        match self.slot(index).word.state() {
+            State::Armed if self.object.kind.get() == KQUEUE => drop(self.confirm_watch(index)),
+            State::Armed => drop(self.is_there(index)),
+            _ => {}
         }
     }
 
@@ -385,10 +381,7 @@ impl Held<'_> {
             let slot = self.slot(index);
             let next = slot.next_unsure.get();
             if slot.doubted.replace(1) != 0 {
-                self.be_sure(index);
-                if slot.word.state() == State::Armed {
-                    self.confirm_one(index);
-                }
+                self.confirm_one(index);
             }
             index = next;
         }

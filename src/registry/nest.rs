@@ -55,26 +55,29 @@ impl<T: Copy + Default> Few<T> {
 impl Registry {
     /// How many events wait in the queue that a number names; `None` if it names none.
     pub fn queue_length(&self, fd: RawFd) -> Option<u32> {
-        let index = self.table.get(fd)?.object()?;
-        let object = self.arena.object(index);
+        let object = self.object_of(fd)?;
         Some(if object.kind.get() == KQUEUE { object.linked.get() } else { object.queued.get() })
     }
 
     /// A queue is watched by another one from now on.
     pub fn be_nested(&self, fd: RawFd) {
-        if let Some(index) = self.table.get(fd).and_then(|entry| entry.object()) {
-            let object = self.arena.object(index);
-            if object.nested.replace(1) == 0 {
-                object.untold.set(0);
-            }
+        if let Some(object) = self.object_of(fd)
+            && object.nested.replace(1) == 0
+        {
+            object.untold.set(0);
         }
     }
 
     /// Is a queue watched by another one?
     #[inline]
     pub fn is_nested(&self, fd: RawFd) -> bool {
-        let index = self.table.get(fd).and_then(|entry| entry.object());
-        index.is_some_and(|index| self.arena.object(index).nested.get() != 0)
+        self.object_of(fd).is_some_and(|object| object.nested.get() != 0)
+    }
+
+    /// Does it watch others?
+    #[inline]
+    pub fn has_below(&self, fd: RawFd) -> bool {
+        self.object_of(fd).is_some_and(|object| object.nests.get() != 0)
     }
 
     /// Tells the queues above what was linked in a queue. No lock is held.
@@ -115,7 +118,7 @@ impl Registry {
             told.iter().filter(|&object| self.arena.object(object).nests.replace(NO_NEWS) == NEWS_BELOW)
         {
             if let Some(fd) = self.numbers_of(object, mask).iter().next() {
-                let _ = self.look_below(fd, Some(mask));
+                self.look_below(fd, mask);
             }
         }
         for object in above.iter().filter(|&object| self.arena.object(object).nested.get() != 0) {
@@ -143,14 +146,11 @@ impl Registry {
     }
 
     /// Looks at the queues that a queue watches, so that it finds their amounts right. No lock is held.
-    pub fn look_below(&'static self, fd: RawFd, mask: Option<&Masked>) -> Result<()> {
-        let object = self.table.get(fd).and_then(|entry| entry.object());
-        if object.is_none_or(|object| self.arena.object(object).nests.get() == 0) {
-            return Ok(()); // nearly always
+    pub fn look_below(&'static self, fd: RawFd, mask: &Masked) {
+        if !self.has_below(fd) {
+            return; // nearly always
         }
-        let own = mask.is_none().then(Masked::new);
-        let Some(mask) = mask.or(own.as_ref()) else { return Ok(()) };
-        let Some(held) = self.hold(fd, mask) else { return Ok(()) };
+        let Some(held) = self.hold(fd, mask) else { return };
         let mut inner = Few::new();
         held.object.nests.set(NO_NEWS);
         for watch in held.watches().filter(|&watch| held.is(watch, NEST)) {
@@ -158,7 +158,6 @@ impl Registry {
         }
         drop(held);
         inner.iter().for_each(|number| self.look_at(number, mask));
-        Ok(())
     }
 
     /// Looks at a queue that is watched, or about to be.
@@ -171,10 +170,9 @@ impl Registry {
 
     /// The number is polled: the queue shows what it has, and what those below it have.
     pub fn look_all_over(&'static self, fd: RawFd, mask: &Masked) {
-        let object =
-            self.table.get(fd).and_then(|entry| entry.object()).map(|index| self.arena.object(index));
+        let object = self.object_of(fd);
         for _ in 0..TURNS {
-            let _ = self.look_below(fd, Some(mask));
+            self.look_below(fd, mask);
             self.look_at(fd, mask);
             if object.is_none_or(|object| object.nests.get() != NEWS_BELOW) {
                 return;

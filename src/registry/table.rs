@@ -8,6 +8,7 @@ use super::Registry;
 use super::cell::Cell32;
 use super::lock::Lock;
 use super::memory;
+use super::record::Object;
 use super::sync::Ordering::*;
 use crate::errno::{Errno, Result};
 use crate::host::RawFd;
@@ -108,10 +109,16 @@ impl Entry {
 }
 
 impl Registry {
-    /// What kind of object a number names.
+    /// The object that a number names.
+    #[inline]
+    pub fn object_of(&self, fd: RawFd) -> Option<&'static Object> {
+        Some(self.arena.object(self.table.get(fd)?.object()?))
+    }
+
+    /// What kind of object that is.
     #[inline]
     pub fn object_kind(&self, fd: RawFd) -> Option<u32> {
-        Some(self.arena.object(self.table.get(fd)?.object()?).kind.get())
+        Some(self.object_of(fd)?.kind.get())
     }
 }
 

@@ -52,8 +52,7 @@ impl Registry {
     /// Does the number name an object that nobody polled from outside so far?
     #[inline]
     pub fn is_unexposed(&self, fd: RawFd) -> bool {
-        let object = self.table.get(fd).and_then(Entry::object);
-        object.is_some_and(|index| self.arena.object(index).exposed.get() == 0)
+        self.object_of(fd).is_some_and(|object| object.exposed.get() == 0)
     }
 
     /// The number is in a set: if it is an object's, that must show no more than its queue from now on.
