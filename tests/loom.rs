@@ -16,6 +16,11 @@ mod sync {
             (loom::sync::Mutex::new(()), loom::sync::Condvar::new());
     }
 
+    /// The models are about several threads.
+    pub fn is_alone() -> bool {
+        false
+    }
+
     pub fn futex_wait(word: &AtomicU32, value: u32, _: Option<u64>) {
         let guard = SLEEPERS.0.lock().unwrap();
         if word.load(Ordering::SeqCst) == value {

@@ -4,7 +4,7 @@ use super::kevent::{Entry, Kevent64, KeventC, KeventFreebsd};
 use super::{boundary, pointer};
 use crate::errno::{Errno, Result};
 use crate::host::{Masked, Until, below};
-use crate::kqueue::direct::{Short, at_once};
+use crate::kqueue::direct::{Rest, Short, at_once};
 use crate::kqueue::scan::{self, Glance, Step, Wait};
 use crate::kqueue::{self, Kevent, flag, register};
 use core::cell::Cell;
@@ -64,7 +64,9 @@ pub unsafe extern "C" fn kevent(
     timeout: *const libc::timespec,
 ) -> c_int {
     // SAFETY: passed on.
-    unsafe { run(Call::new(kq, (changes, nchanges), (events, nevents), Ok(0), timeout)) }
+    unsafe {
+        run(Given { kq, changes: (changes, nchanges), events: (events, nevents), flags: Ok(0), timeout })
+    }
 }
 
 /// The same with FreeBSD's structure.
@@ -81,7 +83,9 @@ pub unsafe extern "C" fn evshim_kevent_freebsd(
     timeout: *const libc::timespec,
 ) -> c_int {
     // SAFETY: passed on.
-    unsafe { run(Call::new(kq, (changes, nchanges), (events, nevents), Ok(0), timeout)) }
+    unsafe {
+        run(Given { kq, changes: (changes, nchanges), events: (events, nevents), flags: Ok(0), timeout })
+    }
 }
 
 /// `int kevent64(int, const struct kevent64_s *, int, struct kevent64_s *, int, unsigned, const struct timespec *)`
@@ -101,92 +105,72 @@ pub unsafe extern "C" fn kevent64(
     let unknown = flags & !(KEVENT_FLAG_IMMEDIATE | KEVENT_FLAG_ERROR_EVENTS) != 0;
     let flags = if unknown { Err(Errno::EINVAL) } else { Ok(flags) };
     // SAFETY: passed on.
-    unsafe { run(Call::new(kq, (changes, nchanges), (events, nevents), flags, timeout)) }
+    unsafe { run(Given { kq, changes: (changes, nchanges), events: (events, nevents), flags, timeout }) }
 }
 
-/// A call of kevent. Nothing in it needs to be dropped: a thread may be cancelled while it is here.
+/// What a caller of kevent has given.
 #[derive(Clone, Copy)]
-struct Call<E> {
+struct Given<E> {
     kq: c_int,
     changes: (*const E, c_int),
     events: (*mut E, c_int),
     flags: Result<c_uint>,
     timeout: *const libc::timespec,
-    wait: Option<Wait>,
-    /// The short way has found nothing.
-    silent: bool,
-    handlers: u32,
 }
-
-impl<E> Call<E> {
-    fn new(
-        kq: c_int,
-        changes: (*const E, c_int),
-        events: (*mut E, c_int),
-        flags: Result<c_uint>,
-        timeout: *const libc::timespec,
-    ) -> Call<E> {
-        let (wait, silent) = (None, false);
-        Call { kq, changes, events, flags, timeout, wait, silent, handlers: Masked::interruptions() }
-    }
-}
-
-/// What [`Call::go_on`] answers if it has to sleep.
-const SLEEP: c_int = c_int::MIN;
 
 /// Runs a call. It is a cancellation point if it may wait (K-053); no lock is held and nothing has to be undone where the
 /// thread may end: between two steps, and with all signals blocked, so that no request slips in before the sleep.
 ///
 /// # Safety
 /// As [`kevent`].
-unsafe fn run<E: Entry>(mut call: Call<E>) -> c_int {
-    let may_wait = call.events.1 > 0;
-    if may_wait {
+#[inline(always)]
+unsafe fn run<E: Entry>(given: Given<E>) -> c_int {
+    let handlers = Masked::interruptions();
+    let mut rest = (Rest::default(), None);
+    if given.events.1 > 0 {
         // SAFETY: nothing here needs to be dropped.
         unsafe { pthread_testcancel() };
-        if call.changes.1 == 0 && call.flags == Ok(0) {
+        if given.flags == Ok(0) {
             // SAFETY: the caller's promise.
-            if let Some(told) = unsafe { call.short() } {
-                return told;
+            match unsafe { given.short() } {
+                Some(Short::Done(told)) => return told as c_int,
+                Some(Short::More(look, end)) => rest.1 = Some((look, end)),
+                Some(Short::Long(left)) => rest.0 = left,
+                None => {}
             }
         }
     }
-    loop {
-        // SAFETY: the caller's promise.
-        let result = boundary(|| unsafe { call.go_on() });
-        let interrupted = result == -1 && below::errno() == Errno::EINTR.0;
-        if result != SLEEP && !(interrupted && may_wait) {
-            return result;
-        }
-        if result == SLEEP {
-            // SAFETY: as above.
-            unsafe { pthread_testcancel() };
-            if let Some(wait) = &mut call.wait {
-                wait.may_sleep(Masked::block());
-            }
-        }
-        // SAFETY: as above.
-        unsafe { pthread_testcancel() };
-        if result != SLEEP {
-            return result;
-        }
-    }
+    // SAFETY: passed on.
+    unsafe { Call::new(given, rest.0, rest.1, handlers).run() }
 }
 
-impl<E: Entry> Call<E> {
-    /// The short way, where it leads to the end.
+impl<E: Entry> Given<E> {
+    /// The short way. `None`: the call has something for the long way.
     ///
     /// # Safety
     /// As [`kevent`].
-    #[inline]
-    unsafe fn short(&mut self) -> Option<c_int> {
+    #[inline(always)]
+    unsafe fn short(&self) -> Option<Short> {
         let room = self.events.1 as usize;
-        pointer::check(self.events.0, room).ok()?;
+        let count = self.changes.1 as usize;
+        if count > scan::CHUNK || pointer::check(self.events.0, room).is_err() {
+            return None;
+        }
         // SAFETY: the caller's pointer.
         let now = unsafe { pointer::is_zero(self.timeout) }.ok()?;
+        let mut changes = [const { MaybeUninit::<Kevent>::uninit() }; scan::CHUNK];
+        if count > 0 {
+            pointer::check(self.changes.0, count).ok()?;
+            for (index, place) in changes.iter_mut().take(count).enumerate() {
+                // SAFETY: the caller's list.
+                place.write(unsafe { self.changes.0.add(index).read_unaligned() }.read());
+            }
+        }
+        // SAFETY: so many were written.
+        let changes = unsafe { core::slice::from_raw_parts(changes.as_ptr().cast::<Kevent>(), count) };
         let before = below::errno();
         let mut chunk = [const { MaybeUninit::<E>::uninit() }; scan::CHUNK];
-        let ended = at_once(self.kq, room, now, |at, event| {
+        let ended = at_once(self.kq, changes, room, now, |at, event| {
             if let Some(place) = chunk.get_mut(at) {
                 place.write(E::write(event));
             }
@@ -197,16 +181,73 @@ impl<E: Entry> Call<E> {
             Short::More(..) => scan::CHUNK,
             Short::Long(_) => 0,
         };
-        // SAFETY: so many were written, and the caller has room for them.
-        unsafe { chunk.as_ptr().cast::<E>().copy_to(self.events.0, told) };
-        match ended {
-            Short::Done(told) => return Some(told as c_int),
-            Short::More(look, end) => {
-                self.wait = Some(Wait::new(self.kq, room, Until::Now, self.handlers).after_chunk(look, end));
-            }
-            Short::Long(silent) => self.silent = silent,
+        for (index, event) in chunk.iter().take(told).enumerate() {
+            // SAFETY: so many were written, and the caller has room for them.
+            unsafe { self.events.0.add(index).write_unaligned(event.assume_init()) };
         }
-        None
+        Some(ended)
+    }
+}
+
+/// A call of kevent that goes the long way. Nothing in it needs to be dropped: a thread may be cancelled while it is here.
+#[derive(Clone, Copy)]
+struct Call<E> {
+    kq: c_int,
+    changes: (*const E, c_int),
+    events: (*mut E, c_int),
+    flags: Result<c_uint>,
+    timeout: *const libc::timespec,
+    wait: Option<Wait>,
+    /// The short way has left this.
+    rest: Rest,
+    handlers: u32,
+}
+
+/// What [`Call::go_on`] answers if it has to sleep.
+const SLEEP: c_int = c_int::MIN;
+
+impl<E: Entry> Call<E> {
+    /// # Safety
+    /// As [`kevent`]. `chunk`: so much has been taken by the short way.
+    #[cold]
+    unsafe fn new(
+        Given { kq, changes, events, flags, timeout }: Given<E>,
+        rest: Rest,
+        chunk: Option<(Option<u32>, u64)>,
+        handlers: u32,
+    ) -> Call<E> {
+        // SAFETY: within the list, or its end.
+        let changes = unsafe { (changes.0.add(rest.made), changes.1 - rest.made as c_int) };
+        let wait = chunk
+            .map(|(look, end)| Wait::new(kq, events.1 as usize, Until::Now, handlers).after_chunk(look, end));
+        Call { kq, changes, events, flags, timeout, wait, rest, handlers }
+    }
+
+    /// # Safety
+    /// As [`kevent`].
+    #[inline(never)]
+    unsafe fn run(mut self) -> c_int {
+        let may_wait = self.events.1 > 0;
+        loop {
+            // SAFETY: the caller's promise.
+            let result = boundary(|| unsafe { self.go_on() });
+            let interrupted = result == -1 && below::errno() == Errno::EINTR.0;
+            if result != SLEEP && !(interrupted && may_wait) {
+                return result;
+            }
+            if result == SLEEP {
+                // SAFETY: nothing here needs to be dropped.
+                unsafe { pthread_testcancel() };
+                if let Some(wait) = &mut self.wait {
+                    wait.may_sleep(Masked::block());
+                }
+            }
+            // SAFETY: as above.
+            unsafe { pthread_testcancel() };
+            if result != SLEEP {
+                return result;
+            }
+        }
     }
 
     /// Section 3.1: changes in order, then the scan. [`SLEEP`]: it has to sleep; the next step does.
@@ -251,7 +292,7 @@ impl<E: Entry> Call<E> {
         // K-031
         let nchanges = usize::try_from(self.changes.1).map_err(|_| Errno::EINVAL)?;
         let room = usize::try_from(self.events.1).map_err(|_| Errno::EINVAL)?;
-        let glance = Cell::new(Glance::default());
+        let glance = Cell::new(self.rest.glance);
         if nchanges > 0 {
             pointer::check(self.changes.0, nchanges)?;
             kqueue::seen_off(self.kq, scan::begin(self.kq))?;
@@ -276,7 +317,7 @@ impl<E: Entry> Call<E> {
         Ok(Begun::Waits(if nchanges > 0 {
             wait.after_look(glance.get())
         } else {
-            wait.after_silence(self.silent)
+            wait.after_silence(self.rest.silent)
         }))
     }
 }

@@ -112,6 +112,27 @@ pub fn exists(name: &'static CStr) -> bool {
     !unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) }.is_null()
 }
 
+/// The C library's word for "this process has one thread", or ours that says that we do not know.
+static ALONE: AtomicPtr<u8> = AtomicPtr::new((&raw const UNKNOWN).cast_mut());
+static UNKNOWN: u8 = 0;
+
+/// Finds out where the C library says whether the process has one thread (glibc since 2.32).
+pub fn learn_who_is_alone() {
+    // SAFETY: the name is a C string.
+    let found = unsafe { libc::dlsym(libc::RTLD_DEFAULT, c"__libc_single_threaded".as_ptr()) };
+    if !found.is_null() {
+        ALONE.store(found.cast(), Relaxed);
+    }
+}
+
+/// Does the process certainly have one thread? Then no other thread comes before the caller's section ends, and what that
+/// guards needs no atomic read-modify-write.
+#[inline(always)]
+pub fn is_alone() -> bool {
+    // SAFETY: ours, or a `char` of the C library's that only threads change that begin or end others.
+    unsafe { AtomicU8::from_ptr(ALONE.load(Relaxed)).load(Relaxed) != 0 }
+}
+
 /// Where the library or program is loaded that an address lies in.
 fn object_of(address: *const c_void) -> Option<usize> {
     let mut found = core::mem::MaybeUninit::<libc::Dl_info>::zeroed();

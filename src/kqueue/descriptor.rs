@@ -18,6 +18,9 @@ const HUP: u32 = libc::POLLHUP as u32;
 const ERR: u32 = libc::POLLERR as u32;
 const RDHUP: u32 = libc::EPOLLRDHUP as u32;
 
+/// What the kernel is asked for EVFILT_READ.
+pub const WANT_READ: u32 = IN | RDHUP;
+
 /// A new knote of a descriptor, which [`begin`] completes: its watch. EBADF, EPIPE, ENOMEM.
 pub fn make(held: &Held<'_>, number: &HeldNumber, note: u32, change: &Kevent) -> Result<u32> {
     let fd = change.ident as RawFd;
@@ -40,7 +43,7 @@ pub fn make(held: &Held<'_>, number: &HeldNumber, note: u32, change: &Kevent) ->
         held.put(watch, NEST, true);
     }
     held.slot(watch).tag.set(kind as u32);
-    let want = if reads { IN | RDHUP } else { OUT };
+    let want = if reads { WANT_READ } else { OUT };
     held.slot(note).want.set(if empties { 0 } else { want as i32 }); // the kernel tells nobody of that
     held.slot(note).fd.set(fd);
     touch(held, note, change);
@@ -52,6 +55,16 @@ pub fn make(held: &Held<'_>, number: &HeldNumber, note: u32, change: &Kevent) ->
         held.put(note, EDGES, true);
     }
     Ok(watch)
+}
+
+/// The same for EVFILT_READ without edges at a watch whose registration serves it already.
+pub fn make_standing(held: &Held<'_>, note: u32, watch: u32, change: &Kevent) {
+    let slot = held.slot(note);
+    slot.want.set(WANT_READ as i32);
+    slot.fd.set(change.ident as RawFd);
+    slot.since.set(0);
+    touch(held, note, change);
+    held.hang(note, watch);
 }
 
 /// The new knote hangs on its watch from now on; if the kernel refuses to watch the descriptor it ends. EBADF, EINVAL, ELOOP,

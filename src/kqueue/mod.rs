@@ -113,7 +113,7 @@ fn registry_of(kq: RawFd) -> Result<&'static Registry> {
     registry::current().filter(|registry| registry.object_kind(kq) == Some(KQUEUE)).ok_or(Errno::EBADF)
 }
 
-#[inline]
+#[inline(always)]
 fn hold<'m>(kq: RawFd, mask: &'m Masked) -> Result<Held<'m>> {
     let held = registry::current().and_then(|registry| registry.hold(kq, mask));
     held.filter(|held| held.object.kind.get() == KQUEUE).ok_or(Errno::EBADF)

@@ -160,7 +160,16 @@ fn apply(found: Found<'_, '_>, note: Option<u32>, change: &Kevent) -> Result<()>
     refit(&found, note)
 }
 
-fn keep_user(held: &Held<'_>, note: u32, change: &Kevent) {
+/// A knote with what the change says, but for its filter's part. ENOMEM.
+pub fn new_note(held: &Held<'_>, change: &Kevent) -> Result<u32> {
+    let note = held.new_note(change.filter.into(), change.ident)?;
+    keep_user(held, note, change);
+    held.note(note).flags.set((change.flags & flag::KEPT).into());
+    Ok(note)
+}
+
+/// What the program wants to have back with each event.
+pub fn keep_user(held: &Held<'_>, note: u32, change: &Kevent) {
     held.slot(note).user.set(change.udata as usize);
     for (cell, value) in held.note(note).extra.iter().zip(change.ext) {
         cell.set(value);
@@ -201,9 +210,7 @@ fn add(found: &Found<'_, '_>, change: &Kevent) -> Result<()> {
     if change.flags & flag::KEEPUDATA != 0 {
         return Err(Errno::EINVAL); // K-066
     }
-    let note = held.new_note(change.filter.into(), change.ident)?;
-    keep_user(held, note, change);
-    held.note(note).flags.set((change.flags & flag::KEPT).into());
+    let note = new_note(held, change)?;
     held.put(note, DISABLED, change.flags & flag::DISABLE != 0);
     held.put(note, EDGES, change.flags & flag::CLEAR != 0);
     held.put(note, FRESH, held.in_doubt(found.watch));

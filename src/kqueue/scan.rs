@@ -26,6 +26,11 @@ pub struct Glance {
     pub proved: bool,
 }
 
+impl Glance {
+    /// Nothing.
+    pub const NONE: Glance = Glance { made: false, look: None, proved: false };
+}
+
 /// Makes sure that the call has looked.
 pub fn glance(held: &Held<'_>, glance: &Cell<Glance>) -> Result<()> {
     if !glance.get().made {

@@ -5,45 +5,108 @@
 //! notes, one for each registration, hands them on as they come, and puts none back. It takes one that is none of them,
 //! a timer, a registration of two notes, something that is ready and not asked for, and everything goes through the queue
 //! until that is empty again.
+//!
+//! Changes go along ([`Plain`]) if they only let a note report again that is delivered once, or make such a one: it leaves the queue
+//! with its event. What they concern comes after everything else that is ready, as it would in the queue.
 
 use super::gather::is_due;
 use super::held::Held;
-use super::note::{DISABLED, QUEUED};
+use super::note::{CHANGED, DISABLED, QUEUED};
+use super::record::State;
 use super::watch::{LEVEL, reportable};
 use crate::errno::Result;
-use crate::host::{ReadySet, Until, Wake, Wakes};
+use crate::host::{RawFd, ReadySet, Until, Wake, Wakes};
+
+/// A change that the short way can make.
+#[derive(Clone, Copy, Default)]
+pub struct Plain {
+    /// The watch of its number, whose registration stays as it is.
+    pub watch: u32,
+    /// Its note; 0: it is to be made.
+    pub note: u32,
+    /// Which wake of the look has named it, plus one.
+    pub named: u32,
+}
+
+/// What came of a look of the short way.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Gleaned {
+    /// All can be handed on as it is.
+    All,
+    /// It was taken into the queue, and there is no more.
+    Queued,
+    /// Another look is needed.
+    Nothing,
+}
 
 impl Held<'_> {
-    /// A look for at most `most` descriptors, at an object that neither watches others nor is watched. True: all that it brought can be handed on as it is, to these `notes`
-    /// ([`Held::direct`]). False: it was taken in, and there is no more. `None`: another look is needed.
+    /// May a look hand on what it brings? Only if nothing waits in the queue, and nothing but descriptors can have an event.
     #[inline]
-    pub fn glean(&self, wakes: &mut Wakes, notes: &mut [u32], most: usize) -> Result<Option<bool>> {
+    pub fn only_levels(&self) -> bool {
         let object = self.object;
-        // Nothing waits in the queue, and nothing else can have an event.
-        let only_levels = object.linked.get() | object.unsure.get() == 0
-            && object.files.get() | object.side.get() as u32 == 0
-            && object.deadlines.iter().all(|root| root.get() == 0)
-            && self.registry.sees_closes;
-        if !only_levels {
-            return Ok(None);
+        let empty = object.linked.get() | object.files.get() | object.side.get() as u32 == 0
+            && object.deadlines.iter().all(|root| root.get() == 0);
+        if empty && object.unsure.get() != 0 {
+            self.confirm_old();
         }
-        let most = most.min(Wakes::ROOM);
+        empty && object.linked.get() == 0 && self.registry.sees_closes
+    }
+
+    /// The watch of a number, if its registration is level-triggered, serves `want`, and may stay as it is. It is found without
+    /// the number's lock: a watch of this object ends under the object's.
+    #[inline]
+    pub fn standing_watch(&self, fd: RawFd, want: u32) -> Option<u32> {
+        let entry = self.registry.table.get(fd)?;
+        let watch = entry.watches.get();
+        let (slot, record) = (self.slot(watch), self.note(watch));
+        let stands = watch != 0
+            && entry.is_plain()
+            && slot.home.get() == self.index
+            && slot.fd.get() == fd
+            && slot.word.state() == State::Armed
+            && slot.mark.get() == LEVEL
+            && slot.want.get() as u32 & want == want
+            && record.status.get() == 0
+            && self.may_keep();
+        stands.then_some(watch)
+    }
+
+    /// A look for at most `most` descriptors, at an object of [`Held::only_levels`] that neither watches others nor is watched.
+    /// [`Gleaned::All`]: these `notes` have an event (0: one of the `changes` names it), to be taken by
+    /// [`Held::take_direct`].
+    #[inline]
+    pub fn glean(
+        &self,
+        wakes: &mut Wakes,
+        notes: &mut [u32],
+        most: usize,
+        changes: &mut [Plain],
+    ) -> Result<Gleaned> {
+        // One more than there is room for tells whether what the changes concern is all that is ready.
+        let most = if changes.is_empty() { most } else { most + 1 }.min(Wakes::ROOM);
         self.idlers.set(false);
-        object.looks.increment();
-        self.set.turn(&object.batch, wakes, most, Until::Now, self.mask)?;
+        self.object.looks.increment();
+        self.set.turn(&self.object.batch, wakes, most, Until::Now, self.mask)?;
+        let full = wakes.len() == most;
         let mut places = notes.iter_mut();
-        let all_direct = wakes.iter().all(|wake| match (places.next(), self.direct(wake)) {
-            (Some(place), Some(note)) => {
-                *place = note;
-                true
+        let all_direct = wakes.iter().enumerate().all(|(at, wake)| {
+            let note = self.direct(wake).or_else(|| self.changed(wake, at, full, changes));
+            match (places.next(), note) {
+                (Some(place), Some(note)) => {
+                    *place = note;
+                    true
+                }
+                _ => false,
             }
-            _ => false,
         });
+        for change in changes.iter() {
+            self.put(change.watch, CHANGED, false);
+        }
         if all_direct {
-            return Ok(Some(true));
+            return Ok(Gleaned::All);
         }
         let (_, unasked) = self.absorb_notes(wakes, 0, true)?;
-        Ok(if unasked || wakes.len() == most { None } else { Some(false) })
+        Ok(if unasked || full { Gleaned::Nothing } else { Gleaned::Queued })
     }
 
     /// The one note of a level-triggered registration that is ready for it. Such notes need no place in the queue: the kernel
@@ -63,6 +126,21 @@ impl Held<'_> {
             && bits & reportable(self.slot(index).want.get() as u32) != 0
             && !is_due(slot.fires.get() + 1);
         plain.then_some(index)
+    }
+
+    /// A wake of what one of the changes concerns: it has no note yet, or one that reports nothing so far. If there may be more
+    /// than the look could name, all that has to come first.
+    #[inline]
+    fn changed(&self, wake: Wake, at: usize, full: bool, changes: &mut [Plain]) -> Option<u32> {
+        let watch = wake.cookie.slot;
+        let plain = !full
+            && self.is(watch, CHANGED)
+            && self.is_of_watch(wake.cookie)
+            && wake.exact.is_some()
+            && !is_due(self.slot(watch).fires.get() + 1);
+        let change = changes.iter_mut().find(|change| plain && change.watch == watch)?;
+        change.named = at as u32 + 1;
+        Some(0)
     }
 
     /// All that is in the queue was put back there after the link `end`, in the order in which the kernel has named it: if it
@@ -97,6 +175,9 @@ impl Held<'_> {
         self.proved.set(true); // nobody else's set has this cookie
         slot.fires.increment();
         slot.events.set(bits as i32);
+        if self.in_doubt(wake.cookie.slot) {
+            self.be_sure_of_notes(wake.cookie.slot);
+        }
         self.note(wake.cookie.slot).seen.set(self.object.looks.get());
         self.slot(note).events.set(bits as i32);
     }

@@ -11,7 +11,7 @@
 
 use super::{Registry, memory};
 use crate::errno::{Errno, Result};
-use crate::host::{below, handlers};
+use crate::host::{below, handlers, next};
 use core::sync::atomic::{AtomicI32, AtomicPtr, Ordering::*};
 
 /// The wiped page.
@@ -41,6 +41,7 @@ pub fn current_or_new() -> Result<&'static Registry> {
         return Ok(registry);
     }
     handlers::take_over();
+    next::learn_who_is_alone();
     let page = page().ok_or(Errno::ENOMEM)?;
     let fresh = memory::keep(Registry::new()?).ok_or(Errno::ENOMEM)?;
     page.process.store(below::process(), Relaxed);

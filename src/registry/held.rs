@@ -13,6 +13,7 @@
 
 use super::Registry;
 use super::lock::Guard;
+use super::memory::View;
 use super::record::{Object, Slot};
 use crate::errno::{Errno, Result};
 use crate::host::{Bell, Masked, RawFd, ReadySet, Ring, Set, below};
@@ -47,12 +48,14 @@ pub struct Held<'m> {
     pub idlers: Cell<bool>,
     /// The bell should stay up if it is rung: more events are about to be posted.
     pub steady: Cell<bool>,
+    /// Where slots and notes are.
+    pub(super) view: View,
     _guard: Guard<'static>,
 }
 
 impl Registry {
     /// Takes the lock of the object that a number names. `None`: it names none.
-    #[inline]
+    #[inline(always)]
     pub fn hold<'m>(&'static self, fd: RawFd, mask: &'m Masked) -> Option<Held<'m>> {
         loop {
             let index = self.table.get(fd)?.object()?;
@@ -65,7 +68,7 @@ impl Registry {
     }
 
     /// Takes the lock of an object record, whoever lives in it.
-    #[inline]
+    #[inline(always)]
     pub fn hold_index<'m>(&'static self, index: u32, set: Set, mask: &'m Masked) -> Held<'m> {
         let object = self.arena.object(index);
         Held {
@@ -77,6 +80,7 @@ impl Registry {
             proved: Cell::new(false),
             idlers: Cell::new(true),
             steady: Cell::new(false),
+            view: self.arena.view(),
             _guard: object.lock.lock(mask),
         }
     }
@@ -84,7 +88,16 @@ impl Registry {
 
 impl Held<'_> {
     /// The slot of an index.
+    #[inline(always)]
     pub fn slot(&self, index: u32) -> &'static Slot {
+        match self.view.slot(index) {
+            Some(slot) => slot,
+            None => self.new_slot_at(index),
+        }
+    }
+
+    #[cold]
+    fn new_slot_at(&self, index: u32) -> &'static Slot {
         self.registry.arena.slot(index)
     }
 

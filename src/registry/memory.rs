@@ -73,6 +73,30 @@ unsafe impl Send for Arena {}
 // SAFETY: as above.
 unsafe impl Sync for Arena {}
 
+/// The opened part of an arena, as it was at some time: what was opened later is to be had from the arena.
+#[derive(Clone, Copy)]
+pub struct View {
+    slots: *const Slot,
+    notes: *const Note,
+    opened: (u32, u32),
+}
+
+impl View {
+    /// The slot of an index.
+    #[inline(always)]
+    pub fn slot(&self, index: u32) -> Option<&'static Slot> {
+        // SAFETY: open, aligned by the layout, valid when zeroed, never unmapped.
+        (index <= self.opened.0).then(|| unsafe { &*self.slots.add(index as usize) })
+    }
+
+    /// The note of a slot's index.
+    #[inline(always)]
+    pub fn note(&self, index: u32) -> Option<&'static Note> {
+        // SAFETY: as above.
+        (index <= self.opened.1).then(|| unsafe { &*self.notes.add(index as usize) })
+    }
+}
+
 /// A page of the largest size that systems have.
 const OBJECTS_AT: usize = 64 << 10;
 const SLOTS_AT: usize =
@@ -155,6 +179,16 @@ impl Arena {
         let index = if index > self.header().notes.opened.load(Acquire) { 0 } else { index };
         // SAFETY: as in `object`.
         unsafe { &*self.base.add(self.notes_at).cast::<Note>().add(index as usize) }
+    }
+
+    /// What lies where, for a caller that looks at many records.
+    #[inline(always)]
+    pub fn view(&self) -> View {
+        let header = self.header();
+        // SAFETY: the ranges of the layout.
+        let (slots, notes) = unsafe { (self.base.add(SLOTS_AT).cast(), self.base.add(self.notes_at).cast()) };
+        let opened = (header.slots.opened.load(Acquire), header.notes.opened.load(Acquire));
+        View { slots, notes, opened }
     }
 
     fn take<'a>(&self, stock: &Stock, layout: Layout, link: impl Fn(u32) -> &'a AtomicU32) -> Option<u32> {

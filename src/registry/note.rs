@@ -56,6 +56,8 @@ pub const HALF: u32 = 8192;
 pub const FRESH: u32 = 16384;
 /// It has a deadline that nobody has to hear of: it reports nothing.
 pub const PARKED: u32 = 32768;
+/// Of a watch: a change of the call that looks concerns it.
+pub const CHANGED: u32 = 65536;
 
 /// `Slot::mark`: the kernel has an edge-triggered registration.
 pub const EDGE: u32 = 4;
@@ -79,7 +81,16 @@ impl Nodes for Names {
 
 impl Held<'_> {
     /// The note of an index.
+    #[inline(always)]
     pub fn note(&self, index: u32) -> &'static Note {
+        match self.view.note(index) {
+            Some(note) => note,
+            None => self.new_note_at(index),
+        }
+    }
+
+    #[cold]
+    fn new_note_at(&self, index: u32) -> &'static Note {
         self.registry.arena.note(index)
     }
 

@@ -3,4 +3,5 @@
 
 pub use crate::host::Masked;
 pub use crate::host::below::{futex_wait, futex_wake};
+pub use crate::host::next::is_alone;
 pub use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};

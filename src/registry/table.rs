@@ -87,6 +87,12 @@ impl Entry {
         }
     }
 
+    /// Does it name neither?
+    #[inline]
+    pub fn is_plain(&self) -> bool {
+        self.object.load(Acquire) == 0
+    }
+
     /// Names an object, or nothing (0).
     pub fn set_object(&self, index: u32) {
         self.object.store(index, Release);

@@ -78,7 +78,7 @@ impl Word {
     /// Another thing: the stamp changes, and what remembered the old one is void.
     pub fn renew(&self, state: State) -> u32 {
         let stamp = (self.0.load(Relaxed) >> 4).wrapping_add(1) & (u32::MAX >> 4);
-        self.0.swap(stamp << 4 | state as u32, AcqRel);
+        self.0.store(stamp << 4 | state as u32, Release); // a waiter that comes back at the same time finds it, or is covered
         stamp
     }
 

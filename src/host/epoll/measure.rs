@@ -2,6 +2,7 @@
 
 use super::super::RawFd;
 use super::below::{check, stat};
+use super::direct;
 use crate::errno::{Errno, Result};
 use core::mem::{MaybeUninit, size_of};
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -56,7 +57,12 @@ fn option(fd: RawFd, name: i32) -> Result<i32> {
 fn number(fd: RawFd, request: libc::c_ulong) -> Result<i32> {
     let mut value = 0i32;
     // SAFETY: the requests used here write one int, which outlives the call.
-    check(unsafe { libc::syscall(libc::SYS_ioctl, fd, request, &raw mut value) })?;
+    unsafe {
+        direct::call(
+            libc::SYS_ioctl,
+            [fd as usize, request as usize, (&raw mut value).expose_provenance(), 0, 0],
+        )
+    }?;
     Ok(value)
 }
 

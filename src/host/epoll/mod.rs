@@ -15,6 +15,7 @@
 mod alarm;
 mod bell;
 pub mod below;
+mod direct;
 mod ghost;
 pub mod handlers;
 mod masked;

@@ -2,6 +2,7 @@
 
 use super::super::{RawFd, Until, Wake};
 use super::below::{self, check};
+use super::direct;
 use super::masked::Masked;
 use super::unpack;
 use crate::errno::{Errno, Result};
@@ -36,11 +37,16 @@ impl Wakes {
     /// What the last turn brought.
     #[inline]
     pub fn iter(&self) -> impl Iterator<Item = Wake> + '_ {
-        self.events.get(..self.filled).unwrap_or_default().iter().map(|event| {
-            // SAFETY: the kernel filled that many.
-            let event = unsafe { event.assume_init_ref() };
-            Wake { cookie: unpack(event.u64), exact: Some(event.events) }
-        })
+        (0..self.filled).filter_map(|at| self.get(at))
+    }
+
+    /// One of them.
+    #[inline]
+    pub fn get(&self, at: usize) -> Option<Wake> {
+        let event = self.events.get(at).filter(|_| at < self.filled)?;
+        // SAFETY: the kernel filled that many.
+        let event = unsafe { event.assume_init_ref() };
+        Some(Wake { cookie: unpack(event.u64), exact: Some(event.events) })
     }
 
     /// How many that was.
@@ -106,16 +112,14 @@ impl Wakes {
     /// Does not wait: no mask has to be swapped. Where there is `epoll_wait` it is the cheaper call for that.
     #[inline]
     fn look(&mut self, fd: RawFd, most: i32) -> Result<usize> {
+        let list = self.events.as_mut_ptr().expose_provenance();
         #[cfg(target_arch = "x86_64")]
         // SAFETY: `events` has room for `most` entries.
-        let looked = unsafe { libc::syscall(libc::SYS_epoll_wait, fd, self.events.as_mut_ptr(), most, 0) };
+        let looked = unsafe { direct::call(libc::SYS_epoll_wait, [fd as usize, list, most as usize, 0, 0]) };
         #[cfg(not(target_arch = "x86_64"))]
         // SAFETY: as above, and no mask.
-        let looked = unsafe {
-            let none: *const u64 = core::ptr::null();
-            libc::syscall(libc::SYS_epoll_pwait, fd, self.events.as_mut_ptr(), most, 0, none, 8usize)
-        };
-        check(looked).map(|n| n as usize)
+        let looked = unsafe { direct::call(libc::SYS_epoll_pwait, [fd as usize, list, most as usize, 0, 0]) };
+        looked
     }
 
     fn wait_ms(&mut self, fd: RawFd, most: i32, ms: i32, mask: &Masked) -> Result<usize> {
