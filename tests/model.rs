@@ -51,6 +51,11 @@ fn random_kqueue_programs_agree_with_the_model() {
     random_programs::<kq::op::Op>("kqueue");
 }
 
+#[test]
+fn random_programs_that_rearm_agree_with_the_model() {
+    random_programs::<kq::rearm::Rearm>("kqueue, re-armed");
+}
+
 fn random_programs<Op: Step>(what: &str) {
     if let Some(file) = std::env::var_os("EVSHIM_MODEL_FILE") {
         let ops = Op::decode(&std::fs::read(file).expect("the file"));
@@ -85,6 +90,7 @@ fn give_up<Op: Step>(ops: Vec<Op>, failure: &search::Failure, origin: &str) -> !
 fn every_string_is_a_program() {
     strings::<op::Op>();
     strings::<kq::op::Op>();
+    strings::<kq::rearm::Rearm>();
 }
 
 fn strings<Op: Step>() {

@@ -9,6 +9,7 @@
 //!   not ready on FreeBSD, ready on Linux.
 //! * Channels that are nearly full: where WRITE ends to be ready differs. Full and drained ones are tried.
 //! * Timers that are running. EV_KEEPUDATA for what is wrong in another way, too: which error is told is not said.
+//! * Knotes of two numbers of one file: which of them is told first, after one was deleted and added again.
 //! * A low-water mark that is given or taken later: the place in the kernel's list is that of the first arrival.
 //! * EV_FORCEONESHOT of a user event: the kernel delivers it even if it was un-triggered since.
 //! * A queue in a queue in a queue; one-shots on queues; and stale entries in a queue that is watched, which the kernel

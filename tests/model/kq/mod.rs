@@ -15,6 +15,7 @@ pub mod avoid;
 pub mod change;
 pub mod machine;
 pub mod op;
+pub mod rearm;
 pub mod rules;
 pub mod run;
 pub mod scan;
