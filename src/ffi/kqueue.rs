@@ -6,7 +6,7 @@ use crate::errno::{Errno, Result};
 use crate::host::{Masked, Until, below};
 use crate::kqueue::direct::{Rest, Short, at_once};
 use crate::kqueue::scan::{self, Glance, Step, Wait};
-use crate::kqueue::{self, Kevent, flag, register};
+use crate::kqueue::{self, Kevent, company, flag, register};
 use core::cell::Cell;
 use core::ffi::{c_int, c_uint};
 use core::mem::MaybeUninit;
@@ -127,17 +127,22 @@ struct Given<E> {
 unsafe fn run<E: Entry>(given: Given<E>) -> c_int {
     let handlers = Masked::interruptions();
     let mut rest = (Rest::default(), None);
-    if given.events.1 > 0 {
+    let may_wait = given.events.1 > 0;
+    if may_wait {
         // SAFETY: nothing here needs to be dropped.
         unsafe { pthread_testcancel() };
-        if given.flags == Ok(0) {
-            // SAFETY: the caller's promise.
-            match unsafe { given.short() } {
-                Some(Short::Done(told)) => return told as c_int,
-                Some(Short::More(look, end)) => rest.1 = Some((look, end)),
-                Some(Short::Long(left)) => rest.0 = left,
-                None => {}
-            }
+    }
+    // SAFETY: the caller's promise.
+    if !may_wait && let Some(done) = unsafe { given.single() } {
+        return done;
+    }
+    if given.flags == Ok(0) && (may_wait || given.is_shared_change()) {
+        // SAFETY: the caller's promise.
+        match unsafe { given.short() } {
+            Some(Short::Done(told)) => return told as c_int,
+            Some(Short::More(look, end)) => rest.1 = Some((look, end)),
+            Some(Short::Long(left)) => rest.0 = left,
+            None => {}
         }
     }
     // SAFETY: passed on.
@@ -145,6 +150,33 @@ unsafe fn run<E: Entry>(given: Given<E>) -> c_int {
 }
 
 impl<E: Entry> Given<E> {
+    /// Nothing but one change, which needs no long way.
+    ///
+    /// # Safety
+    /// As [`kevent`].
+    #[inline(always)]
+    unsafe fn single(&self) -> Option<c_int> {
+        if self.changes.1 != 1 || self.events.1 != 0 || self.flags != Ok(0) {
+            return None;
+        }
+        pointer::check(self.changes.0, 1).ok()?;
+        // SAFETY: the caller's list.
+        let change = unsafe { self.changes.0.read_unaligned() }.read();
+        let before = below::errno();
+        let done = register::single(self.kq, &change);
+        below::set_errno(before);
+        match done? {
+            // An error may be that of a number that is no queue any more: the long way finds out.
+            Err(Errno::EBADF) => None,
+            done => Some(boundary(|| done.map(|()| 0))),
+        }
+    }
+
+    /// Is it nothing but a change to a queue that several threads wait for?
+    fn is_shared_change(&self) -> bool {
+        self.events.1 == 0 && self.changes.1 == 1 && company::is_likely(self.kq)
+    }
+
     /// The short way. `None`: the call has something for the long way.
     ///
     /// # Safety
@@ -157,7 +189,7 @@ impl<E: Entry> Given<E> {
             return None;
         }
         // SAFETY: the caller's pointer.
-        let now = unsafe { pointer::is_zero(self.timeout) }.ok()?;
+        let now = room == 0 || unsafe { pointer::is_zero(self.timeout) }.ok()?;
         let mut changes = [const { MaybeUninit::<Kevent>::uninit() }; scan::CHUNK];
         if count > 0 {
             pointer::check(self.changes.0, count).ok()?;
@@ -170,11 +202,16 @@ impl<E: Entry> Given<E> {
         let changes = unsafe { core::slice::from_raw_parts(changes.as_ptr().cast::<Kevent>(), count) };
         let before = below::errno();
         let mut chunk = [const { MaybeUninit::<E>::uninit() }; scan::CHUNK];
-        let ended = at_once(self.kq, changes, room, now, |at, event| {
+        let sink = |at: usize, event: &Kevent| {
             if let Some(place) = chunk.get_mut(at) {
                 place.write(E::write(event));
             }
-        });
+        };
+        let ended = if company::is_likely(self.kq) && count <= 1 {
+            company::among_threads(self.kq, changes.first(), room, now, sink)
+        } else {
+            at_once(self.kq, changes, room, now, sink)
+        };
         below::set_errno(before);
         let told = match ended {
             Short::Done(told) => told,
@@ -286,16 +323,17 @@ impl<E: Entry> Call<E> {
     #[inline]
     unsafe fn begin(&self) -> Result<Begun> {
         let flags = self.flags?;
-        if self.changes.1 > 0 || self.events.1 == 0 {
-            kqueue::check(self.kq)?; // else the wait does
+        let has_changes = self.changes.1 > 0;
+        if !has_changes && self.events.1 == 0 {
+            kqueue::check(self.kq)?; // else the first of them, or the wait, does
         }
         // K-031
         let nchanges = usize::try_from(self.changes.1).map_err(|_| Errno::EINVAL)?;
         let room = usize::try_from(self.events.1).map_err(|_| Errno::EINVAL)?;
         let glance = Cell::new(self.rest.glance);
         if nchanges > 0 {
-            pointer::check(self.changes.0, nchanges)?;
             kqueue::seen_off(self.kq, scan::begin(self.kq))?;
+            pointer::check(self.changes.0, nchanges)?;
             // SAFETY: the caller's lists.
             let told = unsafe { apply(self.kq, (self.changes.0, nchanges), (self.events.0, room), &glance) };
             let told = kqueue::seen_off(self.kq, told);
@@ -339,14 +377,16 @@ unsafe fn apply<E: Entry>(
 ) -> Result<Option<usize>> {
     let mut told = 0;
     for begin in (0..count).step_by(STEP) {
+        let mut step = [const { MaybeUninit::<Kevent>::uninit() }; STEP];
         let length = STEP.min(count - begin);
-        let mut step = [Kevent::default(); STEP];
         for (index, change) in step.iter_mut().take(length).enumerate() {
             // SAFETY: the caller's list.
-            *change = unsafe { changes.add(begin + index).read_unaligned() }.read();
+            change.write(unsafe { changes.add(begin + index).read_unaligned() }.read());
         }
+        // SAFETY: so many were written.
+        let step = unsafe { core::slice::from_raw_parts(step.as_ptr().cast::<Kevent>(), length) };
         // 3.1, step 4: filter 0 is skipped without a word.
-        for change in step.iter().take(length).filter(|change| change.filter != 0) {
+        for change in step.iter().filter(|change| change.filter != 0) {
             let error = match register::change(kq, change, glance) {
                 Ok(()) if change.flags & flag::RECEIPT == 0 => continue,
                 Ok(()) => 0,

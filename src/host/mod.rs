@@ -192,4 +192,8 @@ pub trait ReadySet: Copy {
     fn watch_edges(self, inner: Self) -> Result<()>;
     /// Is the number still the set that this bell hangs in?
     fn is_ours(self, bell: &Self::Bell) -> bool;
+    /// Leaves a sign in a new set, which costs less than to hang a bell there. False if it cannot.
+    fn sign(self) -> bool;
+    /// Is the number a set of ours that has the sign?
+    fn is_signed(self) -> bool;
 }

@@ -6,7 +6,7 @@ use crate::host::measure::{self, Kind};
 use crate::host::{Clock, RawFd, below};
 use crate::registry::Held;
 use crate::registry::note::{DISABLED, EDGES, ENDS, FILE, LEAST, NEST, TRIGGERED};
-use crate::registry::record::{KQUEUE, Note};
+use crate::registry::record::{KQUEUE, Slot};
 use crate::registry::watch::{HeldNumber, LEVEL, NOTHING, reportable};
 
 const LOWAT: u32 = 0x1;
@@ -161,13 +161,7 @@ pub fn test(held: &Held<'_>, note: u32, fresh: Option<u32>) -> bool {
 pub fn judge(held: &Held<'_>, note: u32, said: bool, level: bool, named: bool) -> bool {
     let (slot, record) = (held.slot(note), held.note(note));
     let (fd, watch, want) = (slot.fd.get(), record.watch.get(), slot.want.get() as u32);
-    if named
-        && slot.events.get() as u32 & (IN | ENDS) == IN
-        && let Some(data) = plain_data(held, watch, record, fd)
-    {
-        record.bits.set(0);
-        record.data.set(data);
-        record.flags.set(record.flags.get() & !u32::from(flag::EOF));
+    if named && is_plainly_ready(held, note, || measure::readable(fd).ok()) {
         return true;
     }
     let said = said.then(|| slot.events.get() as u32);
@@ -190,7 +184,7 @@ pub fn judge(held: &Held<'_>, note: u32, said: bool, level: bool, named: bool) -
             let flags = record.flags.get() & !u32::from(flag::EOF);
             record.flags.set(if eof { flags | u32::from(flag::EOF) } else { flags });
             let only_ended = level && shows & (IN | OUT) == 0 && shows & reportable(want) != 0;
-            if !ready && want != 0 && (named || only_ended) {
+            if !ready && want != 0 && (named && level || only_ended) {
                 // The filter does not agree with the kernel: from now on only changes count.
                 held.put(note, EDGES, true);
                 let _ = held.fit(watch);
@@ -201,14 +195,29 @@ pub fn judge(held: &Held<'_>, note: u32, said: bool, level: bool, named: bool) -
     }
 }
 
-/// The common case: bytes of a connection or a pipe, and no end of it.
-fn plain_data(held: &Held<'_>, watch: u32, record: &Note, fd: RawFd) -> Option<u64> {
-    let kind = held.slot(watch).tag.get();
-    let plain = kind == Kind::Stream as u32 || kind == Kind::Pipe as u32;
-    if !plain || record.filter.get() as i16 != filter::READ || measure::has_marks() {
-        return None;
-    }
-    measure::readable(fd).ok().filter(|&data| data > 0).map(|data| data as u64)
+/// The common case: bytes of a connection or a pipe, and no end of it. `amount`: how many.
+#[inline]
+pub fn is_plainly_ready(held: &Held<'_>, note: u32, amount: impl FnOnce() -> Option<i64>) -> bool {
+    let (slot, record) = (held.slot(note), held.note(note));
+    let plain = slot.events.get() as u32 & (IN | ENDS) == IN
+        && record.filter.get() as i16 == filter::READ
+        && has_bytes(held.slot(record.watch.get()));
+    let Some(data) = plain.then(amount).flatten().filter(|&data| data > 0) else { return false };
+    record.bits.set(0);
+    record.data.set(data as u64);
+    record.flags.set(record.flags.get() & !u32::from(flag::EOF));
+    true
+}
+
+/// Is all that can be read of a descriptor so many bytes, and is it ready with any?
+fn has_bytes(watch: &Slot) -> bool {
+    let kind = watch.tag.get();
+    (kind == Kind::Stream as u32 || kind == Kind::Pipe as u32) && !measure::has_marks()
+}
+
+/// How much can be read of what a watch is of, asked without a lock. It counts only if the watch turns out to be what it was.
+pub fn peek(watch: &Slot) -> Option<i64> {
+    has_bytes(watch).then(|| measure::readable(watch.fd.get()).ok()).flatten()
 }
 
 #[derive(Default)]

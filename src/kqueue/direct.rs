@@ -2,10 +2,12 @@
 
 use super::scan::{CHUNK, Glance, delivered, event, look, pass};
 use super::{Kevent, descriptor, filter, flag, hold, register};
+use crate::host::next::is_alone;
 use crate::host::{Masked, RawFd, Wake, Wakes};
 use crate::registry::Held;
 use crate::registry::direct::{Gleaned, Plain};
 use crate::registry::note::{CHANGED, DISABLED, FRESH};
+use crate::registry::watch::ONCE;
 
 /// How the short way ended.
 pub enum Short {
@@ -47,6 +49,9 @@ pub fn at_once(
     let object = held.object;
     if object.nests.get() | object.nested.get() != 0 {
         return ALL;
+    }
+    if !is_alone() {
+        held.note_company();
     }
     let was_empty = object.linked.get() == 0;
     let only_levels = held.only_levels();
@@ -100,7 +105,7 @@ fn walk(
 fn with_changes(held: &Held<'_>, changes: &[Kevent], room: usize, sink: impl FnMut(usize, &Kevent)) -> Short {
     let mut plain = [Plain::default(); CHUNK];
     let plain = plain.get_mut(..changes.len()).unwrap_or_default();
-    if !are_plain(held, changes, plain) {
+    if !are_plain(held, changes, plain, false) {
         return ALL;
     }
     let (mut wakes, mut notes) = (Wakes::new(), [0; CHUNK]);
@@ -122,12 +127,12 @@ fn with_changes(held: &Held<'_>, changes: &[Kevent], room: usize, sink: impl FnM
 }
 
 /// Can all changes go along? Each lets a knote of EVFILT_READ report again that is delivered once, or makes such a one, and no
-/// two concern the same number. What they concern is marked then.
+/// two concern the same number. What they concern is marked then. `again`: the registrations will be armed again.
 #[inline]
-fn are_plain(held: &Held<'_>, changes: &[Kevent], plain: &mut [Plain]) -> bool {
+fn are_plain(held: &Held<'_>, changes: &[Kevent], plain: &mut [Plain], again: bool) -> bool {
     let mut all = true;
     for (change, plain) in changes.iter().zip(plain.iter_mut()) {
-        match is_plain(held, change) {
+        match is_plain(held, change, again) {
             Some(found) if all => {
                 held.put(found.watch, CHANGED, true);
                 *plain = found;
@@ -141,13 +146,14 @@ fn are_plain(held: &Held<'_>, changes: &[Kevent], plain: &mut [Plain]) -> bool {
     all
 }
 
+/// A single one.
 #[inline]
-fn is_plain(held: &Held<'_>, change: &Kevent) -> Option<Plain> {
+pub fn is_plain(held: &Held<'_>, change: &Kevent, again: bool) -> Option<Plain> {
     const ONCE: u16 = flag::ONESHOT | flag::DISPATCH;
     if change.filter != filter::READ || change.fflags != 0 {
         return None;
     }
-    let watch = held.standing_watch(RawFd::try_from(change.ident).ok()?, descriptor::WANT_READ)?;
+    let watch = held.standing_watch(RawFd::try_from(change.ident).ok()?, descriptor::WANT_READ, again)?;
     let note = held.note(watch).beside.get();
     let record = held.note(note);
     let flags = change.flags & !flag::SYSTEM;
@@ -195,27 +201,49 @@ fn take_directly(
     mut sink: impl FnMut(usize, &Kevent),
 ) -> usize {
     let mut filled = 0;
-    let mut hand_on = |wake: Wake, note: u32| {
-        held.take_direct(wake, note);
-        if !descriptor::judge(held, note, true, true, true) {
-            return;
-        }
-        sink(filled, &event(held, note));
-        filled += 1;
-        let flags = held.note(note).flags.get() as u16;
-        if flags & (flag::ONESHOT | flag::DISPATCH) != 0 {
-            delivered(held, note);
+    let mut take = |wake: Wake, note: u32| {
+        if hand_on(held, wake, note, (true, None)) {
+            sink(filled, &event(held, note));
+            filled += 1;
+            deliver(held, note);
         }
     };
     for (wake, &note) in wakes.iter().zip(notes) {
         if note != 0 {
-            hand_on(wake, note);
+            take(wake, note);
         }
     }
     for change in changes {
         if let Some(wake) = change.named.checked_sub(1).and_then(|at| wakes.get(at as usize)) {
-            hand_on(wake, change.note);
+            take(wake, change.note);
         }
     }
     filled
+}
+
+/// Takes in what the kernel has named: is it ready? `fresh`: it was named just now, and nobody has looked since. A registration
+/// that is one-shot has told this thread alone, and tells nobody else until it is enabled again. `amount`: so much can be read,
+/// if that was asked already.
+#[inline(always)]
+pub fn hand_on(held: &Held<'_>, wake: Wake, note: u32, (fresh, amount): (bool, Option<i64>)) -> bool {
+    let watch = wake.cookie.slot;
+    let once = held.slot(watch).mark.get() == ONCE;
+    held.take_direct(wake, note);
+    if once && amount.is_some() && descriptor::is_plainly_ready(held, note, || amount) {
+        return true;
+    }
+    let ready = descriptor::judge(held, note, fresh || once, !once, fresh || once);
+    if !ready && once {
+        let _ = held.fit(watch);
+    }
+    ready
+}
+
+/// What the delivery of such an event does to its knote.
+#[inline(always)]
+pub fn deliver(held: &Held<'_>, note: u32) {
+    let flags = held.note(note).flags.get() as u16;
+    if flags & (flag::ONESHOT | flag::DISPATCH) != 0 {
+        delivered(held, note);
+    }
 }

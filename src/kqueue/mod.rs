@@ -5,9 +5,10 @@
 //! constants are libkqueue's (section 12).
 //!
 //! * [`register`]: one change of a changelist;
-//! * [`scan`]: the queue is walked once, each knote is tested again and delivered; [`direct`]: the short way;
+//! * [`scan`]: the queue is walked once, each knote is tested again and delivered; [`direct`]: the short way, [`company`]: that among several threads;
 //! * [`descriptor`], [`timer`], [`user`]: what each filter means.
 
+pub mod company;
 pub mod descriptor;
 pub mod direct;
 pub mod register;

@@ -23,16 +23,37 @@ pub struct Found<'a, 'm> {
 
 /// Makes one change. What is wrong with it is its error; the others go on (K-032).
 pub fn change(kq: RawFd, change: &Kevent, glance: &Cell<Glance>) -> Result<()> {
-    let mut change = *change;
-    change.flags &= !flag::SYSTEM; // K-040
+    let change = checked(change)?;
+    match change.filter {
+        filter::READ | filter::WRITE | filter::EMPTY => of_descriptor(kq, &change, glance),
+        filter::TIMER | filter::USER => {
+            let mask = Masked::new();
+            of_name(&hold(kq, &mask)?, &change, glance)
+        }
+        _ => Err(Errno::EINVAL), // K-048
+    }
+}
+
+#[inline]
+fn checked(change: &Kevent) -> Result<Kevent> {
     if change.flags & (flag::ENABLE | flag::DISABLE) == flag::ENABLE | flag::DISABLE {
         return Err(Errno::EINVAL); // K-052
     }
-    match change.filter {
-        filter::READ | filter::WRITE | filter::EMPTY => of_descriptor(kq, &change, glance),
-        filter::TIMER | filter::USER => of_name(kq, &change, glance),
-        _ => Err(Errno::EINVAL), // K-048
+    Ok(Kevent { flags: change.flags & !flag::SYSTEM, ..*change }) // K-040
+}
+
+/// The only change of a call that does nothing else, if it is of a knote with a name, in a queue that stands alone.
+#[inline]
+pub fn single(kq: RawFd, change: &Kevent) -> Option<Result<()>> {
+    let named = matches!(change.filter, filter::TIMER | filter::USER) && change.flags & flag::RECEIPT == 0;
+    if !named {
+        return None;
     }
+    let mask = Masked::new();
+    let held = hold(kq, &mask).ok()?;
+    let alone = held.object.nests.get() | held.object.nested.get() == 0 && held.registry.sees_closes;
+    let made = || checked(change).and_then(|change| of_name(&held, &change, &Cell::default()));
+    alone.then(made)
 }
 
 fn of_descriptor(kq: RawFd, change: &Kevent, glance: &Cell<Glance>) -> Result<()> {
@@ -99,16 +120,14 @@ fn trust(held: &Held<'_>, watch: u32, change: &Kevent) -> Result<()> {
     if same { held.trust_watch(watch) } else { held.confirm_watch(watch) }
 }
 
-fn of_name(kq: RawFd, change: &Kevent, glance: &Cell<Glance>) -> Result<()> {
-    let mask = Masked::new();
-    let held = hold(kq, &mask)?;
+fn of_name(held: &Held<'_>, change: &Kevent, glance: &Cell<Glance>) -> Result<()> {
     let registry = held.registry;
     held.proved.set(glance.get().proved);
     let note = held.by_name(change.filter.into(), change.ident);
     if note.is_some() && change.filter == filter::TIMER {
-        scan::glance(&held, glance)?; // it may have expired
+        scan::glance(held, glance)?; // it may have expired
     }
-    let done = apply(Found { glance, held: &held, number: None, watch: 0 }, note, change);
+    let done = apply(Found { glance, held, number: None, watch: 0 }, note, change);
     glance.set(Glance { proved: held.proved.get(), ..glance.get() });
     let settled = held.settle().and_then(|()| if registry.sees_closes { Ok(()) } else { held.prove() });
     let settled = settled.map_err(set_error);

@@ -56,7 +56,17 @@ pub fn make(held: &Held<'_>, note: u32, change: &Kevent, first: &Cell<Glance>) -
         held.put(note, EDGES, true);
     }
     let plan = plan(change, flags.get() & u32::from(flag::ONESHOT) != 0)?;
-    start(held, note, plan, first)
+    held.put(note, WALL, plan.wall);
+    let is_first = held.would_be_first(clock_of(plan), plan.at);
+    if is_first || held.is(note, DISABLED) {
+        return start(held, note, plan, first);
+    }
+    held.give_deadline(note, plan.at, plan.period); // the alarm stays as it is
+    Ok(())
+}
+
+fn clock_of(plan: Plan) -> Clock {
+    if plan.wall { Clock::Wall } else { Clock::Monotonic }
 }
 
 /// It may have been disabled or enabled.
@@ -72,7 +82,7 @@ fn start(held: &Held<'_>, note: u32, plan: Plan, first: &Cell<Glance>) -> Result
     held.take_deadline(note);
     held.put(note, WALL, plan.wall);
     held.give_deadline(note, plan.at, plan.period);
-    let clock = if plan.wall { Clock::Wall } else { Clock::Monotonic };
+    let clock = clock_of(plan);
     if plan.at <= below::clock(clock) {
         scan::glance(held, first)?; // what was there comes first
         held.expire(clock);

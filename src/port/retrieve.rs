@@ -117,14 +117,16 @@ fn attempt<const ROOM: usize>(
     chunk: &mut Chunk<ROOM>,
 ) -> Result<Step> {
     let mut slept = false;
+    let most = (request.max as usize).min(Wakes::ROOM);
     loop {
         if let Some(alert) = alert::pending(&held) {
             return Ok(leave_with_alert(&held, alert, chunk));
         }
-        // Among several threads a call that will wait looks when it has given up the lock.
-        let waits = held.queued() < request.want && until.is_some_and(|until| until != Until::Now);
-        let later = held.note_company() && waits;
-        if !later && (held.queued() < request.max || held.object.unordered.get() != 0) {
+        // Among several threads a call that wants one event looks without the lock.
+        let aside = held.note_company() && request.want == 1 && held.queued() == 0;
+        if aside {
+            held = held.look_aside(most).map_err(set_error)?;
+        } else if held.queued() < request.max || held.object.unordered.get() != 0 {
             held.harvest(request.want).map_err(set_error)?;
         }
         if held.registry.moved.get() != 0 {
@@ -147,7 +149,6 @@ fn attempt<const ROOM: usize>(
             Some(until) => until,
         };
         slept = true;
-        let most = (request.max as usize).min(Wakes::ROOM);
         let (woken, again) = held.sleep(request.port, request.want, most, until);
         match (woken, again) {
             (Woken::Look, Some(again)) => held = again,

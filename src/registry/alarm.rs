@@ -5,7 +5,7 @@
 //! never touched before the set has confirmed that it is the one that hangs there.
 
 use super::Registry;
-use super::cell::Cell32;
+use super::cell::{Cell32, Cell64};
 use super::held::Held;
 use super::note::{DISABLED, PARKED, TIMED, WALL};
 use super::tree::{Nodes, Tree};
@@ -117,6 +117,13 @@ impl Held<'_> {
             }
         }
         let _ = self.wind(clock);
+    }
+
+    /// Would a new deadline be the first one of its clock, or be due already? If not the alarm stays as it is.
+    pub fn would_be_first(&self, clock: Clock, at: u64) -> bool {
+        let set = self.object.alarm_times.get(index(clock)).map_or(0, Cell64::get);
+        let has_alarm = self.object.alarms.get(index(clock)).is_some_and(|alarm| alarm.get() != 0);
+        !has_alarm || set == 0 || at < set || set <= below::clock(clock)
     }
 
     /// Expires what is due on any clock.

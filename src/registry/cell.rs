@@ -23,6 +23,13 @@ macro_rules! cells {
                 pub fn set(&self, value: $plain) {
                     self.0.store(value, Relaxed);
                 }
+
+                /// Changes it, and says what it was.
+                pub fn replace(&self, value: $plain) -> $plain {
+                    let before = self.get();
+                    self.set(value);
+                    before
+                }
             }
         )*
     };
@@ -36,13 +43,6 @@ cells! {
 }
 
 impl Cell32 {
-    /// Changes it, and says what it was.
-    pub fn replace(&self, value: u32) -> u32 {
-        let before = self.get();
-        self.set(value);
-        before
-    }
-
     /// Counts up.
     pub fn increment(&self) {
         self.set(self.get().wrapping_add(1));

@@ -13,7 +13,7 @@ use super::gather::is_due;
 use super::held::Held;
 use super::note::{CHANGED, DISABLED, QUEUED};
 use super::record::State;
-use super::watch::{LEVEL, reportable};
+use super::watch::{LEVEL, ONCE, reportable};
 use crate::errno::Result;
 use crate::host::{RawFd, ReadySet, Until, Wake, Wakes};
 
@@ -52,10 +52,10 @@ impl Held<'_> {
         empty && object.linked.get() == 0 && self.registry.sees_closes
     }
 
-    /// The watch of a number, if its registration is level-triggered, serves `want`, and may stay as it is. It is found without
-    /// the number's lock: a watch of this object ends under the object's.
+    /// The watch of a number, if its registration is level-triggered, serves `want`, and may stay as it is; or, where they are
+    /// armed `again`, if it is one-shot. It is found without the number's lock: a watch of this object ends under the object's.
     #[inline]
-    pub fn standing_watch(&self, fd: RawFd, want: u32) -> Option<u32> {
+    pub fn standing_watch(&self, fd: RawFd, want: u32, again: bool) -> Option<u32> {
         let entry = self.registry.table.get(fd)?;
         let watch = entry.watches.get();
         let (slot, record) = (self.slot(watch), self.note(watch));
@@ -64,8 +64,8 @@ impl Held<'_> {
             && slot.home.get() == self.index
             && slot.fd.get() == fd
             && slot.word.state() == State::Armed
-            && slot.mark.get() == LEVEL
-            && slot.want.get() as u32 & want == want
+            && (slot.mark.get() == LEVEL && slot.want.get() as u32 & want == want
+                || again && slot.mark.get() == ONCE)
             && record.status.get() == 0
             && self.may_keep();
         stands.then_some(watch)
@@ -111,11 +111,11 @@ impl Held<'_> {
 
     /// The one note of a level-triggered registration that is ready for it. Such notes need no place in the queue: the kernel
     /// names them in the order in which they became ready, and those that it has named come last the next time.
-    #[inline]
-    fn direct(&self, wake: Wake) -> Option<u32> {
+    #[inline(always)]
+    pub fn direct(&self, wake: Wake) -> Option<u32> {
         let watch = wake.cookie.slot;
         let (slot, record) = (self.slot(watch), self.note(watch));
-        if !self.is_of_watch(wake.cookie) || slot.mark.get() != LEVEL {
+        if !self.is_of_watch(wake.cookie) || !matches!(slot.mark.get(), LEVEL | ONCE) {
             return None;
         }
         let index = record.beside.get();
@@ -124,7 +124,7 @@ impl Held<'_> {
             && index != 0
             && note.status.get() & (DISABLED | QUEUED) == 0
             && bits & reportable(self.slot(index).want.get() as u32) != 0
-            && !is_due(slot.fires.get() + 1);
+            && (slot.mark.get() == ONCE || !is_due(slot.fires.get() + 1));
         plain.then_some(index)
     }
 

@@ -105,8 +105,11 @@ impl Held<'_> {
     /// EBADF: it was closed by a raw system call. EBADFD (of the host: EINVAL, EPERM): it names another file by now,
     /// perhaps an epoll set of the program's own, which must not be touched.
     pub fn prove(&self) -> Result<()> {
-        if self.proved.get() || self.object.bell.get() == BELL_ABSENT {
-            return Ok(()); // the process has no descriptor to spare for a bell: nothing to tell by
+        if self.proved.get() {
+            return Ok(());
+        }
+        if self.object.bell.get() == BELL_ABSENT {
+            return self.hang_first_bell();
         }
         if let Some(bell) = self.registry.bell.known() {
             if self.set.is_ours(&bell) {
@@ -114,13 +117,17 @@ impl Held<'_> {
                 return Ok(());
             }
             if self.object.bell_serial.get() == self.registry.bell.serial() && bell.is_ours() {
-                return if below::is_open(self.set.fd()) { Err(Errno::EINVAL) } else { Err(Errno::EBADF) };
+                return self.not_ours();
             }
         }
         // The bell that hung here was lost: the present one is hung, if the number is a set at all.
         self.hang_any_bell(&|_, _| Ok(()))?;
         self.object.bell.set(BELL_DOWN);
         self.settle()
+    }
+
+    fn not_ours(&self) -> Result<()> {
+        if below::is_open(self.set.fd()) { Err(Errno::EINVAL) } else { Err(Errno::EBADF) }
     }
 
     /// Proves the number if the bell is up without an event, which nobody is there to have eaten: it could not be
@@ -133,6 +140,21 @@ impl Held<'_> {
     /// Is the number through which the set is reached proved to be the set?
     pub fn set_is_ours(&self) -> bool {
         self.registry.bell.known().is_some_and(|bell| self.set.is_ours(&bell))
+    }
+
+    /// The first use of an object: the bell is hung in its set, and tells from now on.
+    #[cold]
+    fn hang_first_bell(&self) -> Result<()> {
+        if self.object.signed.get() != 0 && !self.set.is_signed() {
+            return self.not_ours();
+        }
+        match self.hang_bell() {
+            Err(Errno::EAGAIN) => Ok(()), // the process has no descriptor to spare for a bell: nothing to tell by
+            hung => {
+                self.proved.set(hung.is_ok());
+                hung
+            }
+        }
     }
 
     /// Makes sure that the bell hangs in the set, before anything is posted that will need it. The errors are those
@@ -178,7 +200,7 @@ impl Held<'_> {
     #[inline]
     pub fn settle(&self) -> Result<()> {
         let object = self.object;
-        let agreed = object.queued.get() | object.waiters.get() == 0 && object.bell.get() == BELL_DOWN;
+        let agreed = object.queued.get() | object.waiters.get() == 0 && object.bell.get() <= BELL_DOWN;
         if agreed { Ok(()) } else { self.make_agree() }
     }
 

@@ -64,7 +64,6 @@ impl Registry {
             &object.exposed,
             &object.unordered,
             &object.linked,
-            &object.names,
             &object.files,
             &object.nests,
             &object.nested,
@@ -85,8 +84,14 @@ impl Registry {
         object.limit.set(kind.slots);
         object.numbers.set(set.fd() as u32 + 1);
         entry.set_object(index);
-        // Early, while there are descriptors to spare; whoever needs the bell tries again.
-        let _ = held.hang_bell();
+        // To hang the bell and to drop it costs as much as the rest of an object's life: the first call that needs it does so. Until
+        // then a sign tells that the number is ours. The bell is made early, while there are descriptors to spare.
+        object.signed.set(set.sign().into());
+        if object.signed.get() == 0 {
+            let _ = held.hang_bell();
+        } else if self.bell.known().is_none() {
+            let _ = self.bell(mask);
+        }
         Ok((set.fd(), held))
     }
 

@@ -57,6 +57,13 @@ pub struct Idlers {
     unasked: usize,
 }
 
+impl Idlers {
+    /// Is there one?
+    pub fn is_any(&self) -> bool {
+        self.waiting + self.unasked > 0
+    }
+}
+
 impl Held<'_> {
     /// Looks, if there may be something to see. `want`: how many events the caller will sleep for otherwise; 0 if it
     /// will not sleep.

@@ -10,6 +10,7 @@
 #![allow(unsafe_code)]
 
 use super::Registry;
+use super::cell::Cell32;
 use super::fork::ForkPage;
 use super::free::FreeList;
 use super::kept::Shelf;
@@ -281,6 +282,32 @@ pub(super) fn leaf_at(leaf: *mut Leaf) -> Option<&'static Leaf> {
 pub(super) fn new_root() -> Option<&'static Root> {
     // SAFETY: a fresh mapping of that size, valid when zeroed, never unmapped. Null becomes None.
     unsafe { map_for_us::<Root>().as_ref() }
+}
+
+/// A table of so many chains, which are empty: where it is, or 0.
+pub(super) fn new_buckets(count: usize) -> usize {
+    let length = count * size_of::<Cell32>();
+    let base = below::map(length);
+    if !base.is_null() {
+        below::not_for_children(base, length);
+    }
+    base.expose_provenance()
+}
+
+/// That table, while nobody drops it.
+#[inline]
+pub(super) fn buckets_at<'a>(table: usize, count: usize) -> &'a [Cell32] {
+    // SAFETY: it comes from `new_buckets` with this count; zeroed memory is valid. Who drops it holds the object's lock, and so
+    // does the caller.
+    unsafe { core::slice::from_raw_parts(core::ptr::with_exposed_provenance(table), count) }
+}
+
+/// Gives it back, if it is one.
+pub(super) fn drop_buckets(table: usize, count: usize) {
+    if table != 0 {
+        // SAFETY: it comes from `new_buckets` with this count, and the caller has forgotten it.
+        unsafe { below::unmap(core::ptr::with_exposed_provenance_mut(table), count * size_of::<Cell32>()) };
+    }
 }
 
 /// A new, empty shelf.

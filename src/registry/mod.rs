@@ -14,7 +14,7 @@
 //!
 //! **Locks**, outermost first: a table entry's, an object's, the bell's, the shelf's ([`kept`]). Never two of one
 //! kind. All are taken inside a section, in which no handler runs ([`crate::host::Masked`]). Control calls that are
-//! made without the object's lock pin the object ([`pin`]).
+//! made without the object's lock pin the object ([`pin`], [`aside`]).
 //!
 //! **Notes** ([`note`]): an object whose registrations stand (a kqueue) keeps them as notes, several of which may hang on
 //! one watch. [`fit`] makes the kernel's registration serve them, [`gather`] and [`direct`] look, [`nest`] tells queues above.
@@ -25,6 +25,7 @@
 //! **fork** ([`fork`]): a child starts with no registry.
 
 pub mod alarm;
+pub mod aside;
 pub mod bell;
 pub mod cell;
 pub mod direct;
@@ -39,6 +40,7 @@ pub mod lifetime;
 pub mod lock;
 pub mod look;
 pub mod memory;
+pub mod names;
 pub mod nest;
 pub mod note;
 pub mod pin;

@@ -16,11 +16,8 @@
 //! **Identity.** A watch whose registration the kernel does not have any more belongs to a number that was closed
 //! unseen: its notes are gone, as they would be on the guest system.
 
-use super::Registry;
-use super::cell::Cell32;
 use super::held::Held;
 use super::record::{KQUEUE, Note, State};
-use super::tree::{Nodes, Tree};
 use super::watch::{HeldNumber, LEVEL};
 use crate::errno::{Errno, Result};
 
@@ -65,20 +62,6 @@ pub const EDGE: u32 = 4;
 /// Poll bits that tell of an end.
 pub const ENDS: u32 = (libc::POLLHUP | libc::POLLERR) as u32 | libc::EPOLLRDHUP as u32;
 
-/// The names of an object's notes.
-struct Names(&'static Registry);
-
-impl Nodes for Names {
-    type Key = (i32, usize);
-    fn key(&self, node: u32) -> (i32, usize) {
-        (self.0.arena.note(node).filter.get(), self.0.arena.slot(node).ident.get())
-    }
-    fn links(&self, node: u32) -> (&'static Cell32, &'static Cell32) {
-        let note = self.0.arena.note(node);
-        (&note.smaller, &note.greater)
-    }
-}
-
 impl Held<'_> {
     /// The note of an index.
     #[inline(always)]
@@ -122,7 +105,7 @@ impl Held<'_> {
         for cell in [&note.amount, &note.data, &note.deadline, &note.period] {
             cell.set(0);
         }
-        for cell in [&note.smaller, &note.greater, &note.earlier, &note.later] {
+        for cell in [&note.next_name, &note.earlier, &note.later] {
             cell.set(0);
         }
         Ok(index)
@@ -144,20 +127,6 @@ impl Held<'_> {
         Ok(index)
     }
 
-    /// Gives a note a name, by which it is found again.
-    pub fn enter_name(&self, note: u32) {
-        self.names(&Names(self.registry)).insert(note);
-    }
-
-    /// The note of a name.
-    pub fn by_name(&self, filter: i32, ident: usize) -> Option<u32> {
-        self.names(&Names(self.registry)).find(&(filter, ident))
-    }
-
-    fn names<'a>(&self, nodes: &'a Names) -> Tree<'a, Names> {
-        Tree { root: &self.object.names, nodes }
-    }
-
     /// Ends a note.
     pub fn drop_note(&self, index: u32) {
         let note = self.note(index);
@@ -167,7 +136,7 @@ impl Held<'_> {
             self.wind_for_others(index);
         }
         match note.watch.get() {
-            0 => self.names(&Names(self.registry)).remove(index),
+            0 => self.leave_name(index),
             watch => self.unhang(watch, index),
         }
         self.registry.arena.free_slot(index);
@@ -177,13 +146,6 @@ impl Held<'_> {
     pub fn drop_loose_note(&self, index: u32) {
         self.unlink_note(index);
         self.registry.arena.free_slot(index);
-    }
-
-    /// Ends all notes that have names, with the object.
-    pub fn drop_named(&self) {
-        while self.object.names.get() != 0 {
-            self.drop_note(self.object.names.get());
-        }
     }
 
     /// Links a note that has become active at the end of the queue, if it is not linked.

@@ -5,13 +5,14 @@
 
 use super::cell::{Cell32, Cell64, CellInt, CellSize};
 use super::lock::Lock;
+use super::names::Names;
 use super::pin::Pins;
 pub use super::word::State;
 use super::word::Word;
 use crate::host::{ReadySet, Set};
 
 /// A kernel object of the guest system: an event queue with a ready set. Fields are guarded by `lock`.
-#[repr(C)]
+#[repr(C, align(64))]
 #[derive(Default)]
 pub struct Object {
     /// Guards this record, its queue, and the slots that belong to it.
@@ -38,6 +39,8 @@ pub struct Object {
     pub waiters: Cell32,
     /// State of the bell: see [`super::held`].
     pub bell: Cell32,
+    /// Its set has a sign.
+    pub signed: Cell32,
     /// Which of the process's bells was hung here last.
     pub bell_serial: Cell32,
     /// How many threads keep the bell loud.
@@ -68,8 +71,8 @@ pub struct Object {
     pub linked: Cell32,
     /// Counts the entries that were linked as notes.
     pub links: Cell64,
-    /// The notes that have a name of their own, a tree by filter and name.
-    pub names: Cell32,
+    /// The notes that have a name of their own.
+    pub names: Names,
     /// The watches of files that the kernel has nothing to wait for.
     pub files: Cell32,
     /// It watches other queues, or is registered for one below those.
@@ -197,10 +200,8 @@ pub struct Note {
     pub seen: Cell32,
     /// `Object::links` when it was linked.
     pub place: Cell64,
-    /// In the tree of names: smaller ...
-    pub smaller: Cell32,
-    /// ... and greater.
-    pub greater: Cell32,
+    /// The next one in its chain of names.
+    pub next_name: Cell32,
     /// In the tree of deadlines: earlier ...
     pub earlier: Cell32,
     /// ... and later.
@@ -213,5 +214,5 @@ pub struct Note {
     pub extra: [Cell64; 2],
 }
 
-const _: () = assert!(core::mem::size_of::<Slot>() <= 96 && core::mem::size_of::<Object>() <= 232);
+const _: () = assert!(core::mem::size_of::<Slot>() <= 96 && core::mem::size_of::<Object>() <= 256);
 const _: () = assert!(core::mem::size_of::<Note>() <= 104);

@@ -22,6 +22,7 @@ impl Held<'_> {
             return false;
         };
         let furnished = Set::at(fresh).hang_bell(&bell).is_ok();
+        self.object.signed.set(Set::at(fresh).sign().into());
         if furnished {
             // Never lowered again: it sends everybody home who sleeps there, or is about to.
             let _ = self.set.ring(&bell, Ring::Loud);

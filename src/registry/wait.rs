@@ -55,8 +55,6 @@ const UNSURE: u64 = 10_000_000;
 /// A part of a sleep.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Nap {
-    /// No sleep: a look.
-    Look,
     /// Until this time, then the unsure registrations are confirmed.
     Short(u64),
     /// As long as the caller wants.
@@ -66,7 +64,6 @@ enum Nap {
 impl Nap {
     fn until(self, whole: Until) -> Until {
         match self {
-            Nap::Look => Until::Now,
             Nap::Short(end) => Until::At(end),
             Nap::Whole => whole,
         }
@@ -89,8 +86,7 @@ impl<'m> Held<'m> {
         };
         let mut wakes = Wakes::new();
         let mut held = self;
-        // Among several threads the caller has not looked yet: that is done here, where nobody waits for our lock.
-        let mut nap = if waiter.own_set.is_none() && held.in_company() { Nap::Look } else { held.nap(until) };
+        let mut nap = held.nap(until);
         loop {
             if let Some(own) = waiter.own_set {
                 let _ = held.settle(); // the world may look at the object meanwhile
@@ -100,17 +96,16 @@ impl<'m> Held<'m> {
                 }
             }
             if waiter.own_set.is_none()
-                && nap != Nap::Look
                 && let Err(error) = held.prove()
             {
                 held.delist(waiter.index);
                 return (Woken::Failed(error), Some(held));
             }
-            if nap != Nap::Look && held.mask.harden() {
+            if held.mask.harden() {
                 held.delist(waiter.index);
                 return (Woken::Interrupted, Some(held));
             }
-            let (slept, again) = held.doze(&waiter, &mut wakes, most, (nap == Nap::Look, nap.until(until)));
+            let (slept, again) = held.doze(&waiter, &mut wakes, most, nap.until(until));
             held = match again {
                 Ok(again) => again,
                 Err(woken) => return (woken, None),
@@ -124,7 +119,7 @@ impl<'m> Held<'m> {
                     waiter.own_set.is_some() && held.harvest(want).is_ok() && held.queued() < want
                 };
             if unsatisfied {
-                if wakes.is_empty() && nap != Nap::Look {
+                if wakes.is_empty() {
                     held.confirm();
                     if held.object.linked.get() >= want {
                         held.delist(waiter.index); // a registration was made anew, of something that was ready
@@ -162,10 +157,10 @@ impl<'m> Held<'m> {
         }
     }
 
-    /// Notes how many threads wait for this object: true if the caller is not alone, or was not lately.
+    /// Notes how many threads wait for this object, or look at it aside: true if the caller is not alone, or was not lately.
     pub fn note_company(&self) -> bool {
         let crowd = &self.object.crowd;
-        if self.object.waiters.get() != 0 {
+        if self.object.waiters.get() != 0 || self.object.pins.any() {
             crowd.set(COMPANY_LASTS);
         } else if crowd.get() != 0 {
             crowd.decrement();
@@ -184,19 +179,13 @@ impl<'m> Held<'m> {
         waiter: &Waiter,
         wakes: &mut Wakes,
         most: usize,
-        (look, until): (bool, Until),
+        until: Until,
     ) -> (Result<()>, core::result::Result<Held<'m>, Woken>) {
         let (registry, object, index, set, mask) =
             (self.registry, self.object, self.index, self.set, self.mask);
         let (start, looks, serial) = (object.clock.get(), object.looks.get(), registry.serial);
         drop(self);
-        // A look is proved here, where nobody waits for the lock; if it fails, the sleep that follows finds out why.
-        let proved = !look || registry.bell.known().is_some_and(|bell| set.is_ours(&bell));
-        let slept = match proved {
-            true => waiter.own_set.unwrap_or(set).turn(&object.batch, wakes, most, until, mask),
-            false => Ok(()),
-        };
-
+        let slept = waiter.own_set.unwrap_or(set).turn(&object.batch, wakes, most, until, mask);
         if fork::current().is_none_or(|current| current.serial != serial) {
             return (slept, Err(Woken::Interrupted)); // a handler forked, and this is the child
         }

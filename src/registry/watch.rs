@@ -10,7 +10,7 @@ use super::lock::Guard;
 use super::record::State;
 use super::table::Entry;
 use crate::errno::{Errno, Result};
-use crate::host::{Class, Cookie, How, Masked, RawFd, ReadySet, Set};
+use crate::host::{Class, How, Masked, RawFd, ReadySet, Set};
 
 /// `Slot::mark`: the kernel has no registration.
 pub const NOTHING: u32 = 0;
@@ -222,29 +222,6 @@ impl<'m> Held<'m> {
         if self.arm(index, false).is_err() {
             self.set_armed(index);
         }
-    }
-
-    /// [`Held::arm`] for a one-shot registration among several threads: the control calls are made without the lock, so that
-    /// nobody waits for them. `Err`: they failed, and nothing is armed.
-    pub fn arm_aside(self, index: u32) -> core::result::Result<(), Held<'m>> {
-        let (slot, object) = (self.slot(index), self.object);
-        let cookie = Cookie { slot: index, arming: slot.word.renew(State::Spent) };
-        let (registry, own, set, mask) = (self.registry, self.index, self.set, self.mask);
-        // Armed before the kernel knows: who brings the wake home must find it so.
-        slot.cookie.set(cookie.arming);
-        self.set_armed(index);
-        object.pins.pin();
-        drop(self);
-        let (fd, want) = (slot.fd.get(), slot.want.get() as u32);
-        let ours = registry.bell.known().is_some_and(|bell| set.is_ours(&bell));
-        let armed = ours && set.arm(&object.batch, fd, cookie, want, How::Again) == Ok(Class::Pollable);
-        object.pins.unpin();
-        if armed {
-            return Ok(());
-        }
-        let held = registry.hold_index(own, set, mask);
-        held.quiet(index);
-        Err(held)
     }
 
     /// A watch of something that never becomes ready for what it asks: pending until it is ended or replaced.

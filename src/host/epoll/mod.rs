@@ -52,8 +52,10 @@ fn unpack(data: u64) -> Cookie {
 impl EpollSet {
     fn control(self, op: i32, fd: RawFd, events: u32, data: u64) -> Result<()> {
         let mut event = libc::epoll_event { events, u64: data };
+        let at = (&raw mut event).expose_provenance();
         // SAFETY: `event` lives across the call; the kernel only reads it.
-        check(unsafe { libc::syscall(libc::SYS_epoll_ctl, self.0, op, fd, &raw mut event) }).map(drop)
+        unsafe { direct::call(libc::SYS_epoll_ctl, [self.0 as usize, op as usize, fd as usize, at, 0]) }
+            .map(drop)
     }
 
     /// `ADD`, or `MOD` where the item is there already (a registration that the kernel kept).
@@ -158,4 +160,20 @@ impl ReadySet for EpollSet {
         }
         added == Err(Errno::EEXIST)
     }
+
+    fn sign(self) -> bool {
+        // SAFETY: no pointers.
+        unsafe { direct::call(libc::SYS_fcntl, [self.0 as usize, F_SETSIG, SIGN, 0, 0]) }.is_ok()
+    }
+
+    fn is_signed(self) -> bool {
+        // SAFETY: no pointers.
+        unsafe { direct::call(libc::SYS_fcntl, [self.0 as usize, F_GETSIG, 0, 0, 0]) == Ok(SIGN) }
+    }
 }
+
+/// `fcntl`: which signal tells the owner of a file of input (fcntl(2)). It is a property of the open file and not of its number.
+/// A set never sends one, so nobody gives it any; ours have this one, by which they are told from the program's.
+const SIGN: usize = 64;
+const F_SETSIG: usize = 10;
+const F_GETSIG: usize = 11;
