@@ -18,7 +18,7 @@ pub mod next;
 #[cfg(target_os = "linux")]
 mod epoll;
 #[cfg(target_os = "linux")]
-pub use epoll::{Alarm, Bell, EpollSet as Set, Masked, Wakes, below, handlers, measure, proc};
+pub use epoll::{Alarm, Bell, EpollSet as Set, Masked, Notices, Wakes, below, handlers, measure, proc};
 #[cfg(not(target_os = "linux"))]
 compile_error!("evshim has one host so far, Linux's epoll; BSD and macOS (kqueue) are to come");
 
@@ -46,6 +46,8 @@ impl Cookie {
     const SIDE: u32 = 1 << 29;
     /// The side set itself.
     pub const SIDE_SET: Cookie = Cookie { slot: 0, arming: 3 };
+    /// What tells of changes of files.
+    pub const NOTICES: Cookie = Cookie { slot: 0, arming: 4 };
 
     /// The cookie of an arming that stays enabled.
     pub fn level(slot: u32, stamp: u32) -> Cookie {

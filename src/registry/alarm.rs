@@ -1,8 +1,7 @@
 //! Deadlines: an object has a tree of them for each clock, and one alarm of the host's that tells of the first.
 //!
-//! The alarm is a helper descriptor, made when the first deadline is set, and sits in the object's set: pollers and
-//! sleepers hear of it there. It is set only when the first deadline changes. Its number may be closed unseen, so it is
-//! never touched before the set has confirmed that it is the one that hangs there.
+//! The alarm is a helper descriptor ([`super::helper`]), made when the first deadline is set, and sits in the object's set:
+//! pollers and sleepers hear of it there. It is set only when the first deadline changes.
 
 use super::Registry;
 use super::cell::{Cell32, Cell64};
@@ -159,50 +158,17 @@ impl Held<'_> {
         }
         self.prove()?;
         let cookie = Cookie { slot: 0, arming: at as u32 + 1 };
-        let known = Some(Alarm::at(number.get() - 1))
-            .filter(|alarm| number.get() != 0 && alarm.hangs_in(self.set, cookie));
-        let alarm = match known {
-            Some(alarm) => alarm,
-            None => self.new_alarm(clock, cookie)?,
+        let alarm = match self.known_helper(number, cookie) {
+            Some(fd) => Alarm::at(fd),
+            None => {
+                let alarm = Alarm::make(clock)?;
+                self.hang_helper(alarm.fd(), cookie, number)?;
+                self.has_source();
+                alarm
+            }
         };
-        number.set(alarm.fd() + 1);
         alarm.set(wanted);
         time.set(wanted);
         Ok(())
-    }
-
-    fn new_alarm(&self, clock: Clock, cookie: Cookie) -> Result<Alarm> {
-        let alarm = Alarm::make(clock)?;
-        let hung = self.registry.table.entry(alarm.fd()).and_then(|entry| {
-            alarm.hang_in(self.set, cookie)?;
-            entry.set_helper();
-            Ok(())
-        });
-        match hung {
-            Ok(()) => {
-                self.has_source();
-                Ok(alarm)
-            }
-            Err(error) => {
-                below::close(alarm.fd());
-                Err(error)
-            }
-        }
-    }
-
-    /// Closes the alarms, while the set can tell that they are ours.
-    pub fn drop_alarms(&self) {
-        for (at, number) in self.object.alarms.iter().enumerate().filter(|(_, number)| number.get() != 0) {
-            let alarm = Alarm::at(number.get() - 1);
-            let ours =
-                self.set_is_ours() && alarm.hangs_in(self.set, Cookie { slot: 0, arming: at as u32 + 1 });
-            if let Some(entry) = self.registry.table.get(alarm.fd()) {
-                entry.clear_helper();
-            }
-            if ours {
-                below::close(alarm.fd());
-            }
-            number.set(0);
-        }
     }
 }

@@ -116,8 +116,7 @@ impl Held<'_> {
         match self.set.arm(&self.object.batch, slot.fd.get(), cookie, want, how) {
             Ok(Class::Pollable) => {}
             Ok(Class::AlwaysReady) => {
-                self.put(watch, FILE, true);
-                self.object.files.increment();
+                self.enter_file(watch);
                 return Ok(None);
             }
             Err(error) => {

@@ -76,6 +76,7 @@ impl Held<'_> {
                 Cookie::BELL if self.object.bell.get() == BELL_UP => self.object.bell.set(BELL_DOWN),
                 Cookie::BELL => {}
                 Cookie::SIDE_SET => drop(self.absorb_side(0)),
+                Cookie::NOTICES => self.take_notice(),
                 Cookie { slot: 0, arming } => self.expire(alarm::clock_of(arming)),
                 cookie => {
                     match self.receive(wake, cookie.slot == echo || self.is(cookie.slot, ECHO), fresh) {

@@ -79,6 +79,7 @@ impl Registry {
         object.alarms.iter().for_each(|number| number.set(0));
         object.links.set(0);
         object.side.set(0);
+        object.notices.set(0);
         object.kind.set(kind.kind);
         object.bell.set(BELL_ABSENT);
         object.limit.set(kind.slots);
@@ -160,8 +161,7 @@ impl Registry {
             held.set = Set::at(-1); // no way to the set is left, and nobody else's may be rung
         }
         if last {
-            held.drop_alarms();
-            held.drop_side();
+            held.drop_helpers();
         }
         if let Some(held) = held.send_home(!last) {
             if !last {

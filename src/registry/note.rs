@@ -231,6 +231,9 @@ impl Held<'_> {
         let after = self.note(note).beside.get();
         let before = self.notes_of(watch).find(|&n| self.note(n).beside.get() == note);
         self.note(before.unwrap_or(watch)).beside.set(after);
+        if self.is(watch, FILE) && self.note(watch).beside.get() == 0 {
+            self.leave_file(watch);
+        }
     }
 
     /// Ends the notes of a watch: its number does not name the file any more.
@@ -240,10 +243,6 @@ impl Held<'_> {
         }
         while self.note(watch).beside.get() != 0 {
             self.drop_note(self.note(watch).beside.get());
-        }
-        if self.is(watch, FILE) {
-            self.put(watch, FILE, false);
-            self.object.files.decrement();
         }
     }
 }

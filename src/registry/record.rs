@@ -75,6 +75,8 @@ pub struct Object {
     pub names: Names,
     /// The watches of files that the kernel has nothing to wait for.
     pub files: Cell32,
+    /// What tells of their changes (number plus one): see [`super::files`].
+    pub notices: CellInt,
     /// It watches other queues, or is registered for one below those.
     pub nests: Cell32,
     /// It waits for the kernel: queues above must be woken by it.
@@ -188,7 +190,7 @@ pub struct Note {
     pub wish: Cell32,
     /// The number that goes with that. Watch: what had arrived when that was asked last.
     pub amount: Cell64,
-    /// What happened: bits ...
+    /// What happened: bits ... Watch of a file: which notice tells of it, plus one.
     pub bits: Cell32,
     /// Watch: first note. Note: the next one of the same watch.
     pub beside: Cell32,

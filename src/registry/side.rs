@@ -7,14 +7,12 @@
 use super::held::Held;
 use super::note::SIDE;
 use crate::errno::{Errno, Result};
-use crate::host::{Alarm, Cookie, How, ReadySet, Set, Until, Wakes, below};
+use crate::host::{Cookie, How, ReadySet, Set, Until, Wakes, below};
 
 impl Held<'_> {
     /// The side set, if it is there and ours.
     fn known_side(&self) -> Option<Set> {
-        let number = self.object.side.get();
-        let ours = number != 0 && Alarm::at(number - 1).hangs_in(self.set, Cookie::SIDE_SET);
-        ours.then(|| Set::at(number - 1))
+        self.known_helper(&self.object.side, Cookie::SIDE_SET).map(Set::at)
     }
 
     fn side(&self) -> Result<Set> {
@@ -22,16 +20,7 @@ impl Held<'_> {
             return Ok(side);
         }
         let fd = below::sleepers_set()?;
-        let hung = self.registry.table.entry(fd).and_then(|entry| {
-            Alarm::at(fd).hang_in(self.set, Cookie::SIDE_SET)?;
-            entry.set_helper();
-            Ok(())
-        });
-        if let Err(error) = hung {
-            below::close(fd);
-            return Err(error);
-        }
-        self.object.side.set(fd + 1);
+        self.hang_helper(fd, Cookie::SIDE_SET, &self.object.side)?;
         Ok(Set::at(fd))
     }
 
@@ -67,21 +56,5 @@ impl Held<'_> {
                 return Ok(());
             }
         }
-    }
-
-    /// Closes the side set, while the other one can tell that it is ours.
-    pub fn drop_side(&self) {
-        let number = self.object.side.get();
-        if number == 0 {
-            return;
-        }
-        let side = if self.set_is_ours() { self.known_side() } else { None };
-        if let Some(entry) = self.registry.table.get(number - 1) {
-            entry.clear_helper();
-        }
-        if let Some(side) = side {
-            below::close(side.fd());
-        }
-        self.object.side.set(0);
     }
 }

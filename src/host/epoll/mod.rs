@@ -20,6 +20,7 @@ mod ghost;
 pub mod handlers;
 mod masked;
 pub mod measure;
+mod notice;
 mod owed;
 pub mod proc;
 mod restorer;
@@ -28,6 +29,7 @@ mod wait;
 pub use alarm::Alarm;
 pub use bell::Bell;
 pub use masked::Masked;
+pub use notice::Notices;
 pub use wait::Wakes;
 
 use super::{AfterFork, Class, Cookie, How, RawFd, ReadySet, Ring, Until};

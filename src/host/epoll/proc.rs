@@ -59,6 +59,11 @@ pub(super) fn open_again(fd: RawFd) -> Option<RawFd> {
     open_for(b"/proc/self/fd/", fd, b"\0", libc::O_RDWR | libc::O_NONBLOCK)
 }
 
+/// The name of a descriptor of this process, a C string.
+pub(super) fn path_of(fd: RawFd, path: &mut [u8]) -> bool {
+    concatenate([b"/proc/self/fd/", decimal(fd, &mut [0; 12]), b"\0"], path)
+}
+
 fn open(prefix: &[u8], number: i32, suffix: &[u8]) -> Option<RawFd> {
     open_for(prefix, number, suffix, libc::O_RDONLY)
 }

@@ -1,0 +1,56 @@
+//! Helpers: descriptors of the library's own that hang in the set of an object.
+//!
+//! Their numbers may be closed unseen, and be the program's by then. So one is never touched before the set has confirmed that it
+//! is the one that hangs there with its cookie.
+
+use super::cell::CellInt;
+use super::held::Held;
+use crate::errno::Result;
+use crate::host::{Alarm, Cookie, RawFd, below};
+
+impl Held<'_> {
+    /// The helper whose number, plus one, a cell has, if it is there and ours.
+    pub fn known_helper(&self, cell: &CellInt, cookie: Cookie) -> Option<RawFd> {
+        let fd = cell.get() - 1;
+        (fd >= 0 && Alarm::at(fd).hangs_in(self.set, cookie)).then_some(fd)
+    }
+
+    /// Hangs a new helper in the set. If that fails it is closed: EAGAIN, ENOMEM.
+    pub fn hang_helper(&self, fd: RawFd, cookie: Cookie, cell: &CellInt) -> Result<()> {
+        let hung = self.registry.table.entry(fd).and_then(|entry| {
+            Alarm::at(fd).hang_in(self.set, cookie)?;
+            entry.set_helper();
+            Ok(())
+        });
+        match hung {
+            Ok(()) => cell.set(fd + 1),
+            Err(_) => below::close(fd),
+        }
+        hung
+    }
+
+    /// Closes a helper, while the set can tell that it is ours.
+    fn drop_helper(&self, cell: &CellInt, cookie: Cookie) {
+        let number = cell.get();
+        if number == 0 {
+            return;
+        }
+        let known = if self.set_is_ours() { self.known_helper(cell, cookie) } else { None };
+        if let Some(entry) = self.registry.table.get(number - 1) {
+            entry.clear_helper();
+        }
+        if let Some(fd) = known {
+            below::close(fd);
+        }
+        cell.set(0);
+    }
+
+    /// Closes the helpers of an object, with it.
+    pub fn drop_helpers(&self) {
+        for (at, number) in self.object.alarms.iter().enumerate() {
+            self.drop_helper(number, Cookie { slot: 0, arming: at as u32 + 1 });
+        }
+        self.drop_helper(&self.object.side, Cookie::SIDE_SET);
+        self.drop_helper(&self.object.notices, Cookie::NOTICES);
+    }
+}
