@@ -86,7 +86,7 @@ impl Held<'_> {
         let most = if changes.is_empty() { most } else { most + 1 }.min(Wakes::ROOM);
         self.idlers.set(false);
         self.object.looks.increment();
-        self.set.turn(&self.object.batch, wakes, most, Until::Now, self.mask)?;
+        let looked = self.set.turn(&self.object.batch, wakes, most, Until::Now, self.mask);
         let full = wakes.len() == most;
         let mut places = notes.iter_mut();
         let all_direct = wakes.iter().enumerate().all(|(at, wake)| {
@@ -102,6 +102,7 @@ impl Held<'_> {
         for change in changes.iter() {
             self.put(change.watch, CHANGED, false);
         }
+        looked?;
         if all_direct {
             return Ok(Gleaned::All);
         }
