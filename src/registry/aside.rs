@@ -105,6 +105,11 @@ impl<'m> Held<'m> {
         };
         let peeked = peek(wakes);
         let held = free.lock();
+        if let Some(Arming { cookie, .. }) = arming
+            && held.slot(cookie.slot).cookie.get() != cookie.arming
+        {
+            let _ = held.fit_exactly(cookie.slot); // somebody has changed it meanwhile, before us or after
+        }
         let fresh = object.looks.get() == looks;
         (Aside { armed, looked, fresh, start, peeked }, held)
     }

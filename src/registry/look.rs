@@ -238,10 +238,11 @@ impl Held<'_> {
         }
     }
 
-    /// Removes a ghost; false if that cannot be done for want of descriptors.
+    /// Removes a ghost; false if that cannot be done for want of descriptors. What looks like one may be a registration that is just
+    /// being changed, without the lock.
     #[cold]
     pub fn cut(&self, ghost: Cookie) -> bool {
-        if self.prove().is_err() {
+        if self.object.pins.any() || self.prove().is_err() {
             return false;
         }
         self.mask.harden();

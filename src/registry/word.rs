@@ -6,7 +6,7 @@
 //! A waiter's return is a hand-shake on this word. It comes back without any lock; somebody who waits for that marks
 //! the word first, and sleeps on it. As both change the same word, one of them sees the other.
 
-use super::sync::{AtomicU32, Ordering::*, futex_wait, futex_wake};
+use super::sync::{AtomicU32, Ordering::*, futex_wait, futex_wake, is_alone};
 
 /// What a slot is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -78,7 +78,11 @@ impl Word {
     /// Another thing: the stamp changes, and what remembered the old one is void.
     pub fn renew(&self, state: State) -> u32 {
         let stamp = (self.0.load(Relaxed) >> 4).wrapping_add(1) & (u32::MAX >> 4);
-        self.0.store(stamp << 4 | state as u32, Release); // a waiter that comes back at the same time finds it, or is covered
+        if is_alone() {
+            self.0.store(stamp << 4 | state as u32, Release); // no waiter comes back at the same time
+        } else {
+            self.0.swap(stamp << 4 | state as u32, AcqRel);
+        }
         stamp
     }
 
