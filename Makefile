@@ -41,7 +41,7 @@ export CARGO
 .PHONY: build demo check check-c check-rust check-loom check-headers check-symbols check-smoke check-consumers \
 	check-command check-valgrind check-asan check-tsan check-oldkernel check-clients check-clients-full \
 	check-model check-oracle oracle-fuzz check-stress soak fuzz bench bench-redis bench-docs \
-	install uninstall clean help
+	install install-libkqueue-compat uninstall clean help
 
 ##@ Building
 
@@ -159,6 +159,9 @@ bench-docs: ## docs/performance.svg and the table of docs/performance.md from th
 
 install: build ## into PREFIX (/usr/local) below DESTDIR; LIBDIR, INCLUDEDIR, MANDIR can be set
 	@$(WHERE) scripts/install.sh
+
+install-libkqueue-compat: ## beside an installed evshim: libkqueue.so.0, its header and libkqueue.pc, for programs built with libkqueue
+	@$(WHERE) CC='$(CC)' scripts/install-libkqueue.sh
 
 uninstall: ## remove what `make install` with the same variables put there
 	@$(WHERE) scripts/uninstall.sh

@@ -12,7 +12,8 @@ moved=$scratch/moved/evshim
 install_and_move() {
     # A plain environment: directories that the caller set for make are not for this tree.
     (cd "$EVSHIM_ROOT" && env -u BINDIR -u LIBDIR -u INCLUDEDIR -u MANDIR -u DOCDIR -u PKGCONFIGDIR -u CMAKEDIR \
-        DESTDIR="$scratch/stage" PREFIX=/opt/evshim scripts/install.sh) || return 1
+        DESTDIR="$scratch/stage" PREFIX=/opt/evshim bash -c 'scripts/install.sh && scripts/install-libkqueue.sh') ||
+        return 1
     mkdir -p "$scratch/moved" && mv "$scratch/stage/opt/evshim" "$moved" && rm -rf "$scratch/stage" || return 1
     if grep -rIl -e "$scratch/stage" -e /opt/evshim "$moved" --exclude=.installed; then
         echo "these files remember where they were installed" >&2
@@ -129,9 +130,42 @@ with_autotools() {
     done
 }
 
+bound_to() { # FILE SYMBOL PROGRAM: whose definition of a symbol a program finds
+    LD_BIND_NOW=1 LD_DEBUG=bindings "$3" 2>&1 | grep -F "binding file $3 [0] to " | grep -F "symbol \`$2'" |
+        grep -qF "/$1 [0]" || {
+        echo "$3: $2 is not that of $1"
+        return 1
+    }
+}
+
+# What stands in for libkqueue: a program that was built with it and knows nothing of us, one that is linked with both, and
+# one whose library was built with it.
+with_libkqueue() {
+    cd "$scratch/work"
+    cc -E -dM -I "$moved/include/kqueue" -include sys/event.h -x c /dev/null | grep -q LIBKQUEUE
+    # shellcheck disable=SC2046  # flags are words
+    cc -o for-libkqueue libkqueue.c $(pkg-config --cflags --libs libkqueue)
+    ./for-libkqueue
+    readelf --dynamic --wide for-libkqueue | grep NEEDED | grep -q 'libkqueue.so.0'
+    if readelf --dynamic --wide for-libkqueue | grep NEEDED | grep libevshim; then return 1; fi
+    local symbol
+    for symbol in kqueue kevent close fork sigaction; do bound_to "libevshim.so.$SOVERSION" "$symbol" ./for-libkqueue; done
+    # shellcheck disable=SC2046
+    cc -o for-both libkqueue.c $(pkg-config --cflags libkqueue) $(pkg-config --libs libkqueue evshim-kqueue)
+    ./for-both
+    [ "$(LD_DEBUG=files ./for-both 2>&1 | grep -c 'calling init: .*/libevshim')" -eq 1 ]
+    # The program's own libc comes before the library's dependencies, so closes are not seen: it works all the same.
+    # shellcheck disable=SC2046
+    cc -shared -fPIC -DPLUGIN -o libplugin.so libkqueue.c $(pkg-config --cflags --libs libkqueue)
+    printf 'int use_kqueue(void);\nint main(void) { return use_kqueue(); }\n' >host.c
+    cc -o for-plugin host.c -L. -lplugin "-Wl,-rpath,$PWD" -Wl,-rpath-link,"$moved/lib"
+    ./for-plugin
+    LD_PRELOAD=$moved/lib/libevshim.so.$SOVERSION ./for-plugin
+}
+
 # ok runs in this shell with errexit off; each consumer gets a shell of its own where every failure counts.
 consumer() { # NAME FUNCTION
-    ok "$1" bash -c "set -eu; $(declare -f uses_library "$2"); moved=\$1 scratch=\$2; $2" \
+    ok "$1" bash -c "set -eu; $(declare -f uses_library bound_to "$2"); moved=\$1 scratch=\$2; $2" \
         consumer "$moved" "$scratch"
 }
 
@@ -140,6 +174,7 @@ all_consumers() {
     copy_consumers
     consumer "pkg-config$label" with_pkg_config
     consumer "evshim flags and run$label" with_command
+    consumer "libkqueue's name$label" with_libkqueue
     [ "$mode" = full ] || return 0
     consumer "cmake$label" with_cmake
     consumer "meson$label" with_meson

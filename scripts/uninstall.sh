@@ -12,7 +12,7 @@ while IFS= read -r file; do
     case $file in /*) rm -f "$DESTDIR$file" ;; esac
 done <"$manifest"
 rm -f "$manifest"
-for directory in "$DOCDIR" "$CMAKEDIR" "$INCLUDEDIR/evshim"; do
+for directory in "$DOCDIR" "$CMAKEDIR" "$INCLUDEDIR/evshim" "$INCLUDEDIR/kqueue"; do
     if [ -d "$DESTDIR$directory" ]; then find "$DESTDIR$directory" -depth -type d -empty -delete; fi
 done
 printf 'removed evshim from %s\n' "$DESTDIR$PREFIX"
