@@ -311,3 +311,62 @@ TEST_LIMIT(break_and_clear_many_times, "T-214 R8.2 R8.5", 60)
 	expect_none(breakers.port);
 	close(breakers.port);
 }
+
+/* ------------------------------------------------------------------ threads that are at work */
+
+enum { WORKERS = 4, PIPES = 6 };
+
+static struct {
+	int port, fds[PIPES][2];
+	long alerted;
+} mill;
+
+/* Bytes travel round the pipes until the alert comes. */
+static void *miller(void *arg)
+{
+	port_event_t pe;
+	(void)arg;
+	for (;;) {
+		char byte;
+		CHECK_OK(port_get(mill.port, &pe, NULL));
+		if (pe.portev_source == PORT_SOURCE_ALERT)
+			break;
+		int i = (int)(uintptr_t)pe.portev_user;
+		bool taken = read(mill.fds[i][0], &byte, 1) == 1;
+		CHECK_OK(port_associate(mill.port, PORT_SOURCE_FD, (uintptr_t)mill.fds[i][0], POLLIN, pe.portev_user));
+		if (taken)
+			CHECK_RET(write(mill.fds[(i + 1) % PIPES][1], "x", 1), 1);
+	}
+	__atomic_fetch_add(&mill.alerted, 1, __ATOMIC_SEQ_CST);
+	return NULL;
+}
+
+/* Whatever a thread is doing when the alert is set, asleep, on its way to sleep or with an event: it returns with it. */
+TEST_LIMIT(alert_reaches_threads_at_work, "R8.1 R8.3 T-211", 60)
+{
+	int rounds = slow() > 1 ? 100 : 2000;
+	mill.port = port_create();
+	for (int i = 0; i < PIPES; i++) {
+		make_pipe(mill.fds[i]);
+		CHECK_OK(fcntl(mill.fds[i][0], F_SETFL, O_NONBLOCK));
+		CHECK_OK(port_associate(mill.port, PORT_SOURCE_FD, (uintptr_t)mill.fds[i][0], POLLIN, (void *)(uintptr_t)i));
+	}
+	for (int round = 0; round < rounds; round++) {
+		struct thread threads[WORKERS];
+		mill.alerted = 0;
+		if (round > rounds / 2 && round % 3 == 0)
+			put(mill.fds[0][1]); /* nothing to do at first, then more and more */
+		for (int i = 0; i < WORKERS; i++)
+			thread_start(&threads[i], miller, NULL);
+		for (int spin = 0; spin < round * 97 % 20000; spin++)
+			__asm__ volatile("" ::: "memory");
+		CHECK_OK(port_alert(mill.port, PORT_ALERT_SET, 1, NULL));
+		for (int i = 0; i < WORKERS; i++)
+			thread_join(&threads[i]);
+		CHECK_EQ(mill.alerted, WORKERS);
+		CHECK_OK(port_alert(mill.port, 0, 0, NULL));
+	}
+	for (int i = 0; i < PIPES; i++)
+		close_pipe(mill.fds[i]);
+	close(mill.port);
+}

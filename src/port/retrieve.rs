@@ -126,6 +126,9 @@ fn attempt<const ROOM: usize>(
         let aside = held.note_company() && request.want == 1 && held.queued() == 0;
         if aside {
             held = held.look_aside(most).map_err(set_error)?;
+            if let Some(alert) = alert::pending(&held) {
+                return Ok(leave_with_alert(&held, alert, chunk)); // it was set while nobody had the lock
+            }
         } else if held.queued() < request.max || held.object.unordered.get() != 0 {
             held.harvest(request.want).map_err(set_error)?;
         }
