@@ -154,7 +154,11 @@ TEST(parent_goes_on_while_a_child_lives, "K-016")
 	close(kq);
 }
 
-/* A storm of forks under a sleeping parent: nothing is stolen, and no sleeper is told EBADF. */
+/*
+ * A storm of forks under a sleeping parent: nothing is stolen, and no sleeper is told EBADF. Where sections block signals
+ * (valgrind) a child may end while the thread that made it blocks SIGCHLD: the kernel then gives that to the sleeper, to
+ * be ignored there, which is EINTR.
+ */
 TEST_LIMIT(fork_storm, "K-016 K-302", 30)
 {
 	struct sleeper s;
@@ -172,7 +176,11 @@ TEST_LIMIT(fork_storm, "K-016 K-302", 30)
 			}
 			CHECK_EQ(wait_child(child), 0);
 		}
-		CHECK(!thread_done(&s.thread));
+		if (thread_done(&s.thread)) {
+			CHECK(getenv("EVSHIM_TEST_VALGRIND") != NULL);
+			join_sleeper(&s, -1, EINTR);
+			sleep_in(&s, kq, -1);
+		}
 		put(fds[1]);
 		join_sleeper(&s, 1, 0);
 		is_event(&s.list[0], fds[0], EVFILT_READ, EV_CLEAR, 0, round + 1, U(1));
