@@ -158,9 +158,9 @@ static void *wait_for_ever(void *arg)
 	unsigned want = (unsigned)(uintptr_t)arg;
 	for (;;)
 		if (want == 0)
-			port_get(the_port, list, NULL);
+			port_get(__atomic_load_n(&the_port, __ATOMIC_RELAXED), list, NULL);
 		else
-			port_getn(the_port, list, 8, &want, NULL);
+			port_getn(__atomic_load_n(&the_port, __ATOMIC_RELAXED), list, 8, &want, NULL);
 	return NULL;
 }
 
@@ -183,7 +183,7 @@ TEST(process_ends_with_sleepers, "R13.7")
 			for (uintptr_t i = 0; i < 4; i++)
 				thread_start(&threads[i], wait_for_ever, (void *)(i * 2));
 			if (round % 3 == 0) {
-				the_port = port_create();
+				__atomic_store_n(&the_port, port_create(), __ATOMIC_RELAXED); /* some go on in this one */
 				atexit(send_at_exit);
 			}
 			if (round % 3 == 1)
