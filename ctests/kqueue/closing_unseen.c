@@ -236,3 +236,30 @@ TEST(queue_replaced_unseen, "K-021")
 	close_pipe(fds);
 	close(other);
 }
+
+/* What a queue had for itself (its clock, its second set, what tells of files) goes when its raw close is noticed. */
+TEST(a_queue_that_went_unseen_leaves_nothing, "K-019 K-020")
+{
+	static struct h_fds before, after;
+	for (int round = 0; round < 40; round++) {
+		struct kevent ev;
+		char path[] = "/tmp/evshim-unseen-XXXXXX";
+		int kq = new_kq(), pair[2], file = mkstemp(path);
+		CHECK(file >= 0);
+		CHECK_OK(unlink(path));
+		make_pair(pair);
+		change(kq, 1, EVFILT_TIMER, EV_ADD, NOTE_SECONDS, 1000, U(1));
+		change(kq, 2, EVFILT_TIMER, EV_ADD, NOTE_SECONDS | NOTE_ABSTIME, INT32_MAX, U(2));
+		add_read(kq, pair[0], EV_CLEAR, U(3));
+		add_write(kq, pair[0], EV_CLEAR, U(4));
+		add_read(kq, file, 0, U(5));
+		raw_close(kq);
+		CHECK_ERR(kevent(kq, NULL, 0, &ev, 1, ZERO_TIMEOUT), EBADF);
+		close(file);
+		close_pipe(pair);
+		if (round == 1)
+			h_list_fds(&before);
+	}
+	h_list_fds(&after);
+	CHECK_EQ(after.count, before.count);
+}

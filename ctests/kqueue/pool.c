@@ -168,3 +168,48 @@ TEST_LIMIT(numbers_are_reused_under_the_pool, "K-113 K-069 6.1", 60)
 	expect_none(churn.kq);
 	close(churn.kq);
 }
+
+/* ------------------------------------------------- more than a look can name */
+
+enum { MANY = 400 };
+
+static void many(unsigned short added, unsigned short again, int along)
+{
+	static struct kevent changes[MANY], list[MANY + 1];
+	static int fds[MANY][2];
+	long long begin = now_ms();
+	int kq = new_kq();
+	for (int i = 0; i < MANY; i++) {
+		make_pipe(fds[i]);
+		put(fds[i][1]);
+		changes[i] = kev((uintptr_t)fds[i][0], EVFILT_READ, added, 0, 0, U(i));
+	}
+	CHECK_RET(kevent(kq, changes, MANY, list, MANY + 1, ZERO_TIMEOUT), MANY);
+	expect_none(kq);
+	for (int round = 0; round < 3; round++) { /* nobody reads: all are ready while they are armed again */
+		int got = 0;
+		for (int i = 0; i < MANY; i++)
+			changes[i].flags = again;
+		for (int i = 0; i < MANY && along < MANY; i += along)
+			CHECK_RET(kevent(kq, &changes[i], along < MANY - i ? along : MANY - i, NULL, 0, NULL), 0);
+		if (along >= MANY)
+			got = kevent(kq, changes, MANY, list, MANY + 1, ZERO_TIMEOUT);
+		for (int part; got < MANY && (part = kevent(kq, NULL, 0, list, 60, ZERO_TIMEOUT)) > 0;)
+			got += part;
+		CHECK_EQ(got, MANY);
+		expect_none(kq);
+	}
+	for (int i = 0; i < MANY; i++)
+		close_pipe(fds[i]);
+	close(kq);
+	CHECK(now_ms() - begin < 5000LL * slow());
+}
+
+TEST_LIMIT(many_are_armed_again_while_ready, "K-085 K-086 K-105", 60)
+{
+	int along[] = { 1, 17, 200, MANY };
+	for (int i = 0; i < 4; i++) {
+		many(EV_ADD | EV_DISPATCH, EV_ENABLE, along[i]);
+		many(EV_ADD | EV_ONESHOT, EV_ADD | EV_ONESHOT, along[i]);
+	}
+}

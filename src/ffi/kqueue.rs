@@ -390,6 +390,7 @@ unsafe fn apply<E: Entry>(
             let error = match register::change(kq, change, glance) {
                 Ok(()) if change.flags & flag::RECEIPT == 0 => continue,
                 Ok(()) => 0,
+                Err(register::GONE) => return Err(Errno::EBADF),
                 Err(error) => {
                     kqueue::check_again(kq, error)?;
                     error.0

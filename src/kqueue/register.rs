@@ -28,7 +28,7 @@ pub fn change(kq: RawFd, change: &Kevent, glance: &Cell<Glance>) -> Result<()> {
         filter::READ | filter::WRITE | filter::EMPTY => of_descriptor(kq, &change, glance),
         filter::TIMER | filter::USER => {
             let mask = Masked::new();
-            of_name(&hold(kq, &mask)?, &change, glance)
+            of_name(&hold(kq, &mask).map_err(gone)?, &change, glance)
         }
         _ => Err(Errno::EINVAL), // K-048
     }
@@ -56,8 +56,15 @@ pub fn single(kq: RawFd, change: &Kevent) -> Option<Result<()>> {
     alone.then(made)
 }
 
+/// What a change answers if the queue is none any more: that ends the call.
+pub const GONE: Errno = Errno::EBADFD;
+
+fn gone(_: Errno) -> Errno {
+    GONE
+}
+
 fn of_descriptor(kq: RawFd, change: &Kevent, glance: &Cell<Glance>) -> Result<()> {
-    let registry = registry_of(kq)?;
+    let registry = registry_of(kq).map_err(gone)?;
     let fd = RawFd::try_from(change.ident).map_err(|_| Errno::EBADF)?; // K-049, K-050
     let object = registry.table.get(fd).and_then(|entry| entry.object());
     if object.is_some() {
@@ -77,7 +84,7 @@ fn of_descriptor(kq: RawFd, change: &Kevent, glance: &Cell<Glance>) -> Result<()
         check_open(fd)?;
     }
     let number = registry.hold_number(fd, &mask)?;
-    let held = hold(kq, &mask)?;
+    let held = hold(kq, &mask).map_err(gone)?;
     held.proved.set(glance.get().proved);
     scan::glance(&held, glance)?;
     let done = match held.find(&number) {

@@ -59,6 +59,11 @@ impl Held<'_> {
 
     /// The same, with no bit left that is not asked for.
     pub fn fit_exactly(&self, watch: u32) -> Result<()> {
+        self.fit_and_look(watch, true)
+    }
+
+    /// `look`: the change unlinks nothing, so a look must follow, if the caller does not make one.
+    pub fn fit_and_look(&self, watch: u32, look: bool) -> Result<()> {
         self.prove()?;
         let slot = self.slot(watch);
         let (want, edges) = self.asked(watch);
@@ -71,7 +76,7 @@ impl Held<'_> {
             slot.want.set(0);
             self.disarm_at_side(watch);
             self.unregister(watch);
-            return self.gather(false).map(drop);
+            return if look { self.gather(false).map(drop) } else { Ok(()) };
         }
         self.has_source();
         let echo = edges && before != NOTHING;
@@ -86,7 +91,7 @@ impl Held<'_> {
         let shows = mark == EDGE; // else it is taken for news later
         match echo {
             true => self.gather_echo(watch),
-            false if before == LEVEL || shows => self.gather(false).map(drop),
+            false if look && (before == LEVEL || shows) => self.gather(false).map(drop),
             false => Ok(()),
         }
     }

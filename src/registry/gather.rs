@@ -56,8 +56,11 @@ impl Held<'_> {
             let (waiting, unasked) = self.absorb_notes(&wakes, 0, true)?;
             let full = wakes.len() == Wakes::ROOM;
             let mut again = full && !waiting;
-            if unasked && (full || sleepy && self.object.linked.get() == 0) {
+            // A look within such a change does not go on with it: it would do so within itself, without an end.
+            let wanted = full || sleepy && self.object.linked.get() == 0;
+            if unasked && wanted && !self.fitting.replace(true) {
                 again |= self.fit_idlers(&wakes);
+                self.fitting.set(false);
             }
             if !again {
                 return Ok(first && !full);
@@ -213,7 +216,7 @@ impl Held<'_> {
             if !self.is_of_watch(wake.cookie) || slot.mark.get() == NOTHING {
                 some |= self.prove().is_ok() && self.cut(wake.cookie);
             } else if slot.want.get() as u32 != self.asked(watch).0 {
-                let _ = self.fit_exactly(watch);
+                let _ = self.fit_and_look(watch, false);
                 some = true;
             }
         }

@@ -46,6 +46,8 @@ pub struct Held<'m> {
     pub proved: Cell<bool>,
     /// The last look has found something ready that nobody asks for: see [`super::gather`].
     pub idlers: Cell<bool>,
+    /// Registrations that fire for nobody are being changed: see [`super::gather`].
+    pub fitting: Cell<bool>,
     /// The bell should stay up if it is rung: more events are about to be posted.
     pub steady: Cell<bool>,
     /// Where slots and notes are.
@@ -79,6 +81,7 @@ impl Registry {
             mask,
             proved: Cell::new(false),
             idlers: Cell::new(true),
+            fitting: Cell::new(false),
             steady: Cell::new(false),
             view: self.arena.view(),
             _guard: object.lock.lock(mask),

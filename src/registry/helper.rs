@@ -5,8 +5,9 @@
 
 use super::cell::CellInt;
 use super::held::Held;
+use super::table::Entry;
 use crate::errno::Result;
-use crate::host::{Alarm, Cookie, RawFd, below};
+use crate::host::{Alarm, Cookie, RawFd, ReadySet, Set, below};
 
 impl Held<'_> {
     /// The helper whose number, plus one, a cell has, if it is there and ours.
@@ -19,6 +20,7 @@ impl Held<'_> {
     pub fn hang_helper(&self, fd: RawFd, cookie: Cookie, cell: &CellInt) -> Result<()> {
         let hung = self.registry.table.entry(fd).and_then(|entry| {
             Alarm::at(fd).hang_in(self.set, cookie)?;
+            Set::at(fd).sign();
             entry.set_helper();
             Ok(())
         });
@@ -29,13 +31,18 @@ impl Held<'_> {
         hung
     }
 
-    /// Closes a helper, while the set can tell that it is ours.
+    /// Closes a helper. If the set is gone, because the object's number was closed unseen, the helper's sign tells that it is ours.
     fn drop_helper(&self, cell: &CellInt, cookie: Cookie) {
         let number = cell.get();
         if number == 0 {
             return;
         }
-        let known = if self.set_is_ours() { self.known_helper(cell, cookie) } else { None };
+        let still = self.registry.table.get(number - 1).is_some_and(Entry::helper);
+        let known = if self.set_is_ours() {
+            self.known_helper(cell, cookie)
+        } else {
+            Some(number - 1).filter(|&fd| still && Set::at(fd).is_signed())
+        };
         if let Some(entry) = self.registry.table.get(number - 1) {
             entry.clear_helper();
         }
