@@ -12,16 +12,6 @@ manifest=$DESTDIR$DOCDIR/.installed
     die "evshim is not installed there: run make install with the same variables first"
 
 make_scratch
-put() { # mode source target
-    "$INSTALL" -d "$DESTDIR${3%/*}"
-    rm -f "$DESTDIR$3"
-    "$INSTALL" -m "$1" "$2" "$DESTDIR$3"
-    printf '%s\n' "$3" >>"$manifest"
-}
-link() { # text target
-    ln -sfn "$1" "$DESTDIR$2"
-    printf '%s\n' "$2" >>"$manifest"
-}
 
 # What programs may ask pkg-config for: the release whose interface it is.
 version=2.7.0

@@ -15,19 +15,7 @@ done
 [ -e build/lib/libevshim.so ] || die "build/lib is empty: run make first"
 
 make_scratch
-# What was put where, for `make uninstall`.
 manifest=$scratch/manifest
-put() { # mode source target
-    "$INSTALL" -d "$DESTDIR${3%/*}"
-    # Removed first: writing into a library that a program has mapped would crash the program.
-    rm -f "$DESTDIR$3"
-    "$INSTALL" -m "$1" "$2" "$DESTDIR$3"
-    printf '%s\n' "$3" >>"$manifest"
-}
-link() { # text target
-    ln -sfn "$1" "$DESTDIR$2"
-    printf '%s\n' "$2" >>"$manifest"
-}
 
 put 755 "build/lib/libevshim.so.$VERSION" "$LIBDIR/libevshim.so.$VERSION"
 link "libevshim.so.$VERSION" "$LIBDIR/libevshim.so.$SOVERSION"

@@ -30,6 +30,19 @@ make_scratch() {
     trap 'rm -rf "$scratch"' EXIT
 }
 
+# For scripts that install, with INSTALL and DESTDIR: what was put where is written to $manifest, for `make uninstall`.
+put() { # mode source target
+    "$INSTALL" -d "$DESTDIR${3%/*}"
+    # Removed first: writing into a library that a program has mapped would crash the program.
+    rm -f "$DESTDIR$3"
+    "$INSTALL" -m "$1" "$2" "$DESTDIR$3"
+    printf '%s\n' "$3" >>"$manifest"
+}
+link() { # text target
+    ln -sfn "$1" "$DESTDIR$2"
+    printf '%s\n' "$2" >>"$manifest"
+}
+
 # ok NAME COMMAND...: run it quietly, count it, and show its output only if it fails. summary prints the counts.
 passed=0
 failed=0

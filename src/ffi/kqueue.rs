@@ -229,11 +229,7 @@ impl<E: Entry> Given<E> {
 /// A call of kevent that goes the long way. Nothing in it needs to be dropped: a thread may be cancelled while it is here.
 #[derive(Clone, Copy)]
 struct Call<E> {
-    kq: c_int,
-    changes: (*const E, c_int),
-    events: (*mut E, c_int),
-    flags: Result<c_uint>,
-    timeout: *const libc::timespec,
+    given: Given<E>,
     wait: Option<Wait>,
     /// The short way has left this.
     rest: Rest,
@@ -248,23 +244,25 @@ impl<E: Entry> Call<E> {
     /// As [`kevent`]. `chunk`: so much has been taken by the short way.
     #[cold]
     unsafe fn new(
-        Given { kq, changes, events, flags, timeout }: Given<E>,
+        mut given: Given<E>,
         rest: Rest,
         chunk: Option<(Option<u32>, u64)>,
         handlers: u32,
     ) -> Call<E> {
+        let (changes, count) = given.changes;
         // SAFETY: within the list, or its end.
-        let changes = unsafe { (changes.0.add(rest.made), changes.1 - rest.made as c_int) };
-        let wait = chunk
-            .map(|(look, end)| Wait::new(kq, events.1 as usize, Until::Now, handlers).after_chunk(look, end));
-        Call { kq, changes, events, flags, timeout, wait, rest, handlers }
+        given.changes = unsafe { (changes.add(rest.made), count - rest.made as c_int) };
+        let wait = chunk.map(|(look, end)| {
+            Wait::new(given.kq, given.events.1 as usize, Until::Now, handlers).after_chunk(look, end)
+        });
+        Call { given, wait, rest, handlers }
     }
 
     /// # Safety
     /// As [`kevent`].
     #[inline(never)]
     unsafe fn run(mut self) -> c_int {
-        let may_wait = self.events.1 > 0;
+        let may_wait = self.given.events.1 > 0;
         loop {
             // SAFETY: the caller's promise.
             let result = boundary(|| unsafe { self.go_on() });
@@ -293,7 +291,7 @@ impl<E: Entry> Call<E> {
     /// As [`kevent`].
     #[inline]
     unsafe fn go_on(&mut self) -> Result<c_int> {
-        let (kq, events) = (self.kq, self.events.0);
+        let (kq, events) = (self.given.kq, self.given.events.0);
         let mut wait = match self.wait {
             Some(wait) => wait,
             // SAFETY: passed on.
@@ -322,23 +320,25 @@ impl<E: Entry> Call<E> {
     /// As [`kevent`].
     #[inline]
     unsafe fn begin(&self) -> Result<Begun> {
-        let flags = self.flags?;
-        let has_changes = self.changes.1 > 0;
-        if !has_changes && self.events.1 == 0 {
-            kqueue::check(self.kq)?; // else the first of them, or the wait, does
+        let flags = self.given.flags?;
+        let has_changes = self.given.changes.1 > 0;
+        if !has_changes && self.given.events.1 == 0 {
+            kqueue::check(self.given.kq)?; // else the first of them, or the wait, does
         }
         // K-031
-        let nchanges = usize::try_from(self.changes.1).map_err(|_| Errno::EINVAL)?;
-        let room = usize::try_from(self.events.1).map_err(|_| Errno::EINVAL)?;
+        let nchanges = usize::try_from(self.given.changes.1).map_err(|_| Errno::EINVAL)?;
+        let room = usize::try_from(self.given.events.1).map_err(|_| Errno::EINVAL)?;
         let glance = Cell::new(self.rest.glance);
         if nchanges > 0 {
-            kqueue::seen_off(self.kq, scan::begin(self.kq))?;
-            pointer::check(self.changes.0, nchanges)?;
+            kqueue::seen_off(self.given.kq, scan::begin(self.given.kq))?;
+            pointer::check(self.given.changes.0, nchanges)?;
             // SAFETY: the caller's lists.
-            let told = unsafe { apply(self.kq, (self.changes.0, nchanges), (self.events.0, room), &glance) };
-            let told = kqueue::seen_off(self.kq, told);
+            let told = unsafe {
+                apply(self.given.kq, (self.given.changes.0, nchanges), (self.given.events.0, room), &glance)
+            };
+            let told = kqueue::seen_off(self.given.kq, told);
             if !matches!(told, Ok(None)) || room == 0 {
-                scan::tell_above(self.kq);
+                scan::tell_above(self.given.kq);
             }
             if let Some(told) = told? {
                 return Ok(Begun::Done(told as c_int));
@@ -348,10 +348,11 @@ impl<E: Entry> Call<E> {
             return Ok(Begun::Done(0)); // K-041
         }
         let immediate = flags & KEVENT_FLAG_IMMEDIATE != 0;
+        let timeout = self.given.timeout;
         // SAFETY: the caller's pointer.
-        let until = if immediate { Until::Now } else { unsafe { pointer::read_timeout(self.timeout)? } };
-        pointer::check(self.events.0, room)?;
-        let wait = Wait::new(self.kq, room, until, self.handlers);
+        let until = if immediate { Until::Now } else { unsafe { pointer::read_timeout(timeout)? } };
+        pointer::check(self.given.events.0, room)?;
+        let wait = Wait::new(self.given.kq, room, until, self.handlers);
         Ok(Begun::Waits(if nchanges > 0 {
             wait.after_look(glance.get())
         } else {

@@ -71,9 +71,7 @@ impl<F: Copy> Next<F> {
 /// that takes it gets that of the definition in force.)
 pub fn is_ours(name: &'static CStr) -> bool {
     static HERE: AtomicUsize = AtomicUsize::new(0);
-    // SAFETY: the name is a C string.
-    let found = unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) };
-    let base = object_of(found);
+    let base = object_of(symbol(name));
     base.is_some() && base == object_of(core::ptr::from_ref(&HERE).cast())
 }
 
@@ -108,21 +106,29 @@ impl Default for Answer {
 
 /// Does the process have a symbol of this name?
 pub fn exists(name: &'static CStr) -> bool {
+    !symbol(name).is_null()
+}
+
+/// What the process resolves a name to, or null.
+fn symbol(name: &'static CStr) -> *mut c_void {
     // SAFETY: the name is a C string.
-    !unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) }.is_null()
+    unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) }
 }
 
 /// The C library's word for "this process has one thread", or ours that says that we do not know.
 static ALONE: AtomicPtr<u8> = AtomicPtr::new((&raw const UNKNOWN).cast_mut());
 static UNKNOWN: u8 = 0;
 
-/// Finds out where the C library says whether the process has one thread (glibc since 2.32).
+/// Finds out where the C library says whether the process has one thread (glibc since 2.32). Asked once.
 pub fn learn_who_is_alone() {
-    // SAFETY: the name is a C string.
-    let found = unsafe { libc::dlsym(libc::RTLD_DEFAULT, c"__libc_single_threaded".as_ptr()) };
-    if !found.is_null() {
-        ALONE.store(found.cast(), Relaxed);
-    }
+    static ASKED: Answer = Answer::new();
+    ASKED.get(|| {
+        let found = symbol(c"__libc_single_threaded");
+        if !found.is_null() {
+            ALONE.store(found.cast(), Relaxed);
+        }
+        !found.is_null()
+    });
 }
 
 /// Does the process certainly have one thread? Then no other thread comes before the caller's section ends, and what that

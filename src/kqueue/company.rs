@@ -3,7 +3,7 @@
 //! It takes one event, or a few, of knotes that are delivered once, and arms one of them again, as a pool of workers does. Control
 //! call, look and the question how much there is to read are made without the queue's lock as far as they can be.
 
-use super::direct::{Rest, Short, deliver, hand_on, is_plain};
+use super::direct::{ALL, Rest, Short, deliver, hand_on, is_plain};
 use super::scan::{CHUNK, event};
 use super::{Kevent, descriptor, hold, register};
 use crate::host::next::is_alone;
@@ -37,27 +37,26 @@ pub fn among_threads(
     now: bool,
     mut sink: impl FnMut(usize, &Kevent),
 ) -> Short {
-    let all = Short::Long(Rest::default());
     let mask = Masked::new();
     let number = match change.map(|change| number_of(change, &mask)) {
-        Some(None) => return all,
+        Some(None) => return ALL,
         number => number.flatten(),
     };
-    let Ok(held) = hold(kq, &mask) else { return all };
+    let Ok(held) = hold(kq, &mask) else { return ALL };
     let object = held.object;
     if !held.note_company()
         || object.nests.get() | object.nested.get() != 0
         || !held.only_levels()
         || !held.may_keep()
     {
-        return all;
+        return ALL;
     }
     let plain = change.map(|change| is_plain(&held, change, true));
     let arming = match (change, plain) {
-        (Some(_), Some(None)) => return all,
+        (Some(_), Some(None)) => return ALL,
         (Some(change), Some(Some(plain))) => match make(&held, change, plain) {
             Some(arming) => Some(arming),
-            None => return all,
+            None => return ALL,
         },
         _ => None,
     };
@@ -69,7 +68,7 @@ pub fn among_threads(
     let (aside, held) = held.aside(arming, (&mut wakes, room.min(CHUNK)), peek);
     drop(number);
     if !aside.armed || aside.looked.is_err() {
-        return all; // the change is made once more, which tells what is wrong
+        return ALL; // the change is made once more, which tells what is wrong
     }
     let made = usize::from(change.is_some());
     let filled = take(&held, &wakes, (aside.fresh, aside.peeked), &mut sink);

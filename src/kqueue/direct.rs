@@ -31,7 +31,7 @@ pub struct Rest {
 }
 
 /// What is left if nothing was done.
-const ALL: Short = Short::Long(Rest { made: 0, silent: false, glance: Glance::NONE });
+pub const ALL: Short = Short::Long(Rest { made: 0, silent: false, glance: Glance::NONE });
 
 /// The short way, for calls that need not sleep: `changes` ([`CHUNK`] at most) and one look, under one lock, and what the
 /// kernel names goes past the queue if nothing else is in it. `now`: the call does not wait. `sink` gets up to [`CHUNK`]

@@ -158,16 +158,9 @@ impl Held<'_> {
         }
         self.prove()?;
         let cookie = Cookie { slot: 0, arming: at as u32 + 1 };
-        let alarm = match self.known_helper(number, cookie) {
-            Some(fd) => Alarm::at(fd),
-            None => {
-                let alarm = Alarm::make(clock)?;
-                self.hang_helper(alarm.fd(), cookie, number)?;
-                self.has_source();
-                alarm
-            }
-        };
-        alarm.set(wanted);
+        let fd = self.helper(number, cookie, || Alarm::make(clock).map(Alarm::fd))?;
+        self.has_source();
+        Alarm::at(fd).set(wanted);
         time.set(wanted);
         Ok(())
     }

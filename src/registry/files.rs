@@ -43,13 +43,10 @@ impl Held<'_> {
     }
 
     fn notices(&self) -> Result<Notices> {
-        if let Some(notices) = self.known_notices() {
-            return Ok(notices);
-        }
-        let notices = Notices::make()?;
-        self.hang_helper(notices.fd(), Cookie::NOTICES, &self.object.notices)?;
+        let make = || Notices::make().map(Notices::fd);
+        let fd = self.helper(&self.object.notices, Cookie::NOTICES, make)?;
         self.has_source();
-        Ok(notices)
+        Ok(Notices::at(fd))
     }
 
     /// Files have changed: their notes may be ready, which is tested when they are taken out of the queue.

@@ -16,8 +16,17 @@ impl Held<'_> {
         (fd >= 0 && Alarm::at(fd).hangs_in(self.set, cookie)).then_some(fd)
     }
 
-    /// Hangs a new helper in the set. If that fails it is closed: EAGAIN, ENOMEM.
-    pub fn hang_helper(&self, fd: RawFd, cookie: Cookie, cell: &CellInt) -> Result<()> {
+    /// That helper, or a new one, which hangs in the set then. EAGAIN, ENOMEM, or what `make` answers.
+    pub fn helper(
+        &self,
+        cell: &CellInt,
+        cookie: Cookie,
+        make: impl FnOnce() -> Result<RawFd>,
+    ) -> Result<RawFd> {
+        if let Some(fd) = self.known_helper(cell, cookie) {
+            return Ok(fd);
+        }
+        let fd = make()?;
         let hung = self.registry.table.entry(fd).and_then(|entry| {
             Alarm::at(fd).hang_in(self.set, cookie)?;
             Set::at(fd).sign();
@@ -28,7 +37,7 @@ impl Held<'_> {
             Ok(()) => cell.set(fd + 1),
             Err(_) => below::close(fd),
         }
-        hung
+        hung.map(|()| fd)
     }
 
     /// Closes a helper. If the set is gone, because the object's number was closed unseen, the helper's sign tells that it is ours.
@@ -37,13 +46,14 @@ impl Held<'_> {
         if number == 0 {
             return;
         }
-        let still = self.registry.table.get(number - 1).is_some_and(Entry::helper);
+        let entry = self.registry.table.get(number - 1);
+        let still = entry.is_some_and(Entry::helper);
         let known = if self.set_is_ours() {
             self.known_helper(cell, cookie)
         } else {
             Some(number - 1).filter(|&fd| still && Set::at(fd).is_signed())
         };
-        if let Some(entry) = self.registry.table.get(number - 1) {
+        if let Some(entry) = entry {
             entry.clear_helper();
         }
         if let Some(fd) = known {

@@ -16,12 +16,7 @@ impl Held<'_> {
     }
 
     fn side(&self) -> Result<Set> {
-        if let Some(side) = self.known_side() {
-            return Ok(side);
-        }
-        let fd = below::sleepers_set()?;
-        self.hang_helper(fd, Cookie::SIDE_SET, &self.object.side)?;
-        Ok(Set::at(fd))
+        self.helper(&self.object.side, Cookie::SIDE_SET, below::sleepers_set).map(Set::at)
     }
 
     /// Watches for room to write in the side set; `Err`: it has to be done in the other one.
